@@ -1,0 +1,1 @@
+"""Freshet: real-time recommendations on serverless pipelines."""

@@ -1,0 +1,1 @@
+"""HTTP in, log out. Every write enters here and nowhere else."""

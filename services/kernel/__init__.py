@@ -1,0 +1,1 @@
+"""The nouns: event, item, profile, release manifest, settings, metric names. Pure: no client, no framework."""

@@ -1,0 +1,1 @@
+"""One command: embedded Valkey and all services in one process."""

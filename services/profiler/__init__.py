@@ -1,0 +1,1 @@
+"""Log or CloudEvents in, store out. The only writer of the store."""

@@ -1,0 +1,1 @@
+"""From a profile and a release to a ranked list; one code path for serving, training and evaluation."""

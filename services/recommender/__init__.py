@@ -1,0 +1,1 @@
+"""HTTP reads: recommendations, catalogue, profiles."""

@@ -1,0 +1,1 @@
+"""A release on disk or behind a URL: following the live pointer, checking, reading."""

@@ -1,0 +1,1 @@
+"""What lives in Valkey or Redis: profiles, catalogue, aggregates."""
