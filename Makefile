@@ -1,0 +1,63 @@
+# Every target makes its own virtual environment when there is none; nothing has to be run before it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BENCHES := $(patsubst benchmarks/%.py,bench-%,$(filter-out benchmarks/_%,$(wildcard benchmarks/[a-z]*.py)))
+
+.PHONY: help run test test-slow check format bench clean $(BENCHES)
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/.run ## start everything on this machine (ARGS="--empty" and so on)
+	@$(BIN)/freshet run $(ARGS)
+
+test: $(VENV)/.dev ## all tests but the slow ones
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.dev ## the long-running tests
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: $(VENV)/.dev ## formatting, lint, types, import contracts, house rules
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pytest -q tests/house
+
+format: $(VENV)/.dev ## put the code in shape
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(BENCHES) ## every program behind a figure in the docs; one JSON object a line on stdout
+
+$(BENCHES): bench-%: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.$(subst -,_,$*) $(ARGS)
+
+clean: ## remove the virtual environment and caches (never the data under .freshet)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# uv where it is, else venv and pip. A failed install leaves no stamp behind, so the next call tries again.
+define install
+	@if [ -z "$(PYTHON)" ]; then echo "Freshet needs Python 3.11 or newer; none was found. Install one, or: make PYTHON=/path/to/python" >&2; exit 1; fi
+	@if command -v uv >/dev/null 2>&1 && uv --version >/dev/null 2>&1; then \
+		{ [ -x $(BIN)/python ] || uv venv -q --python $(PYTHON) $(VENV); } && uv pip install -q --python $(BIN)/python -e '.[$(1)]'; \
+	else \
+		{ [ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV) || { \
+			echo "Python has no venv module here (Debian, Ubuntu: apt-get install python3-venv)" >&2; rm -rf $(VENV); exit 1; }; } \
+		&& $(BIN)/python -m pip install -q --disable-pip-version-check -e '.[$(1)]'; \
+	fi
+endef
+
+$(VENV)/.run: pyproject.toml
+	@echo "installing Freshet into $(VENV) (once) ..." >&2
+	$(call install,local)
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml
+	@echo "installing Freshet and its development tools into $(VENV) (once) ..." >&2
+	$(call install,dev)
+	@touch $@ $(VENV)/.run
