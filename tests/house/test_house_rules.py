@@ -92,7 +92,9 @@ def test_quantities_name_their_unit() -> None:
         f"{place(path, node.lineno)} {node.target.id}"
         for path in python_files("services")
         for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and QUANTITY.search(node.target.id)
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and QUANTITY.search(node.target.id)
     ]
     assert not bare, f"end the name with its unit (_ms, _s, _h, _days): {bare}"
 
@@ -126,7 +128,10 @@ def test_every_test_can_fail() -> None:
         for path in python_files("tests")
         for node in functions(path)
         if node.name.startswith("test")
-        and not any(isinstance(part, ast.Assert | ast.Raise | ast.With | ast.AsyncWith | ast.Call) for part in ast.walk(node))
+        and not any(
+            isinstance(part, ast.Assert | ast.Raise | ast.With | ast.AsyncWith | ast.Call)
+            for part in ast.walk(node)
+        )
     ]
     assert not idle, f"asserts nothing: {idle}"
 
