@@ -1,0 +1,45 @@
+"""Fixtures for every test: one real Valkey and one real Kafka for the whole run, a namespace a test."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import KafkaBroker, KafkaMissingError, ValkeyServer, kafka_broker, valkey_server
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[ValkeyServer]:
+    """A Valkey without a file. Shared: use `namespace`, never flush. `.url` is what the settings take."""
+    with valkey_server(unix_socket=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[KafkaBroker]:
+    """A Kafka broker, `.bootstrap` host:port and `.url`. Skips where there is no Java and no Maven, unless
+    FRESHET_REQUIRE_KAFKA=1."""
+    try:
+        with kafka_broker() as broker:
+            yield broker
+    except KafkaMissingError as error:
+        if os.environ.get("FRESHET_REQUIRE_KAFKA") == "1":
+            pytest.fail(f"FRESHET_REQUIRE_KAFKA=1, but {error}", pytrace=False)
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=["valkey", "kafka"])
+def log_url(request: pytest.FixtureRequest) -> str:
+    """FRESHET_LOG_URL of each log in turn."""
+    server = request.getfixturevalue(request.param)
+    assert isinstance(server, ValkeyServer | KafkaBroker)
+    return server.url
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A namespace that no other test uses."""
+    return f"t{uuid.uuid4().hex[:12]}"
