@@ -1,0 +1,159 @@
+"""Questions as clients send them, good and bad."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.kernel.position import Position
+from services.recommender.parse_query import from_body, from_parameters
+from services.recommender.query import Query, QueryError, RecentItem, Row, Scenario
+
+FIELDS = frozenset({"title", "price", "brand"})
+
+
+def get(user_id: str | None = "u", **parameters: str) -> Query:
+    return from_parameters(user_id, parameters.items(), FIELDS)
+
+
+def post(body: Any) -> Query:
+    return from_body(body if isinstance(body, bytes) else msgspec.json.encode(body), FIELDS)
+
+
+def refused(code: str, call: Any) -> str:
+    with pytest.raises(QueryError) as error:
+        call()
+    assert error.value.code == code
+    assert 400 <= error.value.status < 500
+    return error.value.detail
+
+
+def test_a_get_with_everything() -> None:
+    query = get(
+        "gid://shopify/Customer/1",
+        n="25",
+        scenario="similar",
+        exclude="a,b",
+        item_id="gid://shopify/Product/1",
+        fields="title,price",
+        after="1-2-30",
+        anonymous_id="cookie",
+    )
+    assert query.subjects == ("gid://shopify/Customer/1", "cookie")
+    assert (query.n, query.scenario) == (25, Scenario.SIMILAR)
+    assert query.exclude == {"a", "b"}
+    assert query.fields == ("title", "price")
+    assert query.after == Position(1, 2, 30)
+
+
+def test_one_subject_named_twice_is_one() -> None:
+    assert get("u", anonymous_id="u").subjects == ("u",)
+    assert get(None).subjects == ()
+
+
+@pytest.mark.parametrize("n", ["0", "-1", "201", "1e1", "ten", "1.5", "", "٣", "9" * 5000])
+def test_n_out_of_bounds_names_the_bounds(n: str) -> None:
+    assert "from 1 to 200" in refused("invalid_value", lambda: get(n=n))
+
+
+@pytest.mark.parametrize("n", [1, 200])
+def test_n_at_its_bounds(n: int) -> None:
+    assert get(n=str(n)).n == n
+    assert post({"n": n}).n == n
+
+
+def test_what_is_unknown_names_the_nearest() -> None:
+    assert "did you mean 'trending'" in refused("unknown_scenario", lambda: get(scenario="trendin"))
+    assert "did you mean 'scenario'" in refused("unknown_parameter", lambda: get(secnario="trending"))
+    assert "did you mean 'n'" in refused("unknown_parameter", lambda: get(limit="3"))
+    assert "did you mean 'title'" in refused("unknown_field", lambda: get(fields="titel"))
+    assert "did you mean 'recent_items'" in refused("unknown_field", lambda: post({"recent_item": []}))
+
+
+def test_keys_and_cache_busters_are_not_ours() -> None:
+    assert get(key="secret", _="123") == get()
+
+
+@pytest.mark.parametrize("after", ["", "1", "1-2", "1-2-3-4", "-1-2-3", "a-b-c", "1-2-" + "9" * 40])
+def test_a_malformed_position_is_refused(after: str) -> None:
+    assert "202" in refused("invalid_position", lambda: get(after=after))
+
+
+def test_a_parameter_twice_is_refused_where_one_is_meant() -> None:
+    refused("repeated_parameter", lambda: from_parameters("u", [("n", "1"), ("n", "2")], FIELDS))
+    assert from_parameters("u", [("exclude", "a"), ("exclude", "b,c")], FIELDS).exclude == {"a", "b", "c"}
+
+
+def test_all_fields() -> None:
+    assert set(get(fields="all").fields) == FIELDS
+
+
+@pytest.mark.parametrize("user", ["", "x" * 257, "a\nb", "a\x00", "\ud800", "\x85"])
+def test_ids_that_are_no_ids(user: str) -> None:
+    refused("invalid_id", lambda: get(user))
+
+
+def test_a_post_with_everything() -> None:
+    query = post(
+        {
+            "user_id": 12345,
+            "anonymous_id": "cookie",
+            "n": 5,
+            "recent_items": ["a", {"item_id": "b", "event_type": "cart_add", "timestamp": 1687872000}],
+            "exclude": ["x"],
+            "candidates": ["c", "d", "c"],
+            "context": {"country": "PT", "hour": 12},
+            "fields": "title",
+            "rows": [{"id": "top", "scenario": "trending", "n": 3}, {"scenario": "for_you"}],
+            "dedupe": False,
+        }
+    )
+    assert query.subjects == ("12345", "cookie")
+    assert query.recent == (RecentItem("a"), RecentItem("b", "cart_add", 1687872000000))
+    assert query.candidates == ("c", "d")
+    assert query.rows == (Row("top", Scenario.TRENDING, 3), Row("1", Scenario.FOR_YOU, 5))
+    assert not query.dedupe
+
+
+def test_an_empty_post_is_a_landing_page() -> None:
+    assert post(b"") == post({}) == Query()
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"{", "invalid_json"),
+        (b"\xff\xfe", "invalid_json"),
+        (b"[" * 100_000, "invalid_json"),
+        (b"[]", "invalid_body"),
+        (b'{"n": NaN}', "invalid_json"),
+        ({"n": True}, "invalid_value"),
+        ({"n": "5"}, "invalid_value"),
+        ({"user_id": 1.5}, "invalid_id"),
+        ({"user_id": ["a"]}, "invalid_id"),
+        ({"exclude": "a"}, "invalid_value"),
+        ({"exclude": ["a"] * 501}, "too_many"),
+        ({"candidates": ["a"] * 501}, "too_many"),
+        ({"candidates": [None]}, "invalid_id"),
+        ({"recent_items": ["a"] * 101}, "too_many"),
+        ({"recent_items": [{"event_type": "view"}]}, "invalid_value"),
+        ({"recent_items": [{"item_id": "a", "timestamp": "yesterday"}]}, "invalid_timestamp"),
+        ({"recent_items": [{"item_id": "a", "timestamp": -1}]}, "invalid_timestamp"),
+        ({"rows": [{"id": "a"}] * 13}, "too_many"),
+        ({"rows": [{"id": "a"}, {"id": "a"}]}, "repeated_row"),
+        ({"rows": ["a"]}, "invalid_value"),
+        ({"rows": [{"scenario": "foryou"}]}, "unknown_scenario"),
+        ({"context": []}, "invalid_value"),
+        ({"context": {"a": {"b": 1}}}, "invalid_value"),
+        ({"context": {"a": "x" * 257}}, "invalid_value"),
+        ({"dedupe": 1}, "invalid_value"),
+        ({"scenario": 7}, "unknown_scenario"),
+        ({"after": 7}, "invalid_position"),
+        ({"fields": [7]}, "unknown_field"),
+        ({"fields": 7}, "invalid_value"),
+    ],
+)
+def test_bad_bodies(body: Any, code: str) -> None:
+    assert len(refused(code, lambda: post(body))) < 1000
