@@ -1,0 +1,127 @@
+"""`freshet events import`: a file of events into a running Freshet, once however often it is killed."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from services.cli.checkpoint import CheckpointFile
+from services.cli.client import FreshetClient
+from services.cli.failure import CommandError
+from services.cli.lanes import LANES, Parcel, Refusal, deliver
+from services.cli.mapping import ColumnMapping, check_columns, mapper
+from services.cli.progress import progress
+from services.cli.refusals import RefusalFile
+from services.cli.rows import Row, RowFile
+from services.cli.upload import ImportMarks, post
+
+
+@dataclass(frozen=True)
+class EventImport:
+    """What the command line said."""
+
+    source: RowFile
+    mapping: ColumnMapping
+    state_dir: Path
+    rejects: Path | None = None
+    restart: bool = False
+    quiet: bool = False
+
+
+async def import_events(job: EventImport, client: FreshetClient) -> dict[str, Any]:
+    """Run the import and answer its figures. Raises CommandError."""
+    identity = _identity(job.source.content_hash(), job.mapping)
+    target = hashlib.blake2b(client.url.encode(), digest_size=4).hexdigest()
+    file = CheckpointFile(job.state_dir / f"{identity}-{target}.json", job.source.name, LANES)
+    if job.restart:
+        file.remove()
+    state = file.load()
+    refusals = RefusalFile(
+        job.rejects or job.state_dir / f"{identity}-{target}.rejects.ndjson", state.rejects_bytes
+    )
+    before, began_s = state.accepted + state.rejected, time.monotonic()
+    if not state.finished:
+        marks = ImportMarks(state, file, refusals)
+        try:
+            await _deliver(job, client, identity, marks)
+        finally:
+            refusals.close()
+        state.finished = True
+        await marks.save()
+    took_s = time.monotonic() - began_s
+    now = state.accepted + state.rejected - before
+    return {
+        "accepted": state.accepted,
+        "rejected": state.rejected,
+        "rejects_file": str(refusals.path) if state.rejected else None,
+        "rows_this_run": now,
+        "rows_before": before,
+        "seconds": round(took_s, 3),
+        "events_per_s": round(now / took_s) if now and took_s else 0,
+        "checkpoint": str(file.path),
+    }
+
+
+async def _deliver(job: EventImport, client: FreshetClient, identity: str, marks: ImportMarks) -> None:
+    with progress(f"events from {job.source.name}", job.source.size_bytes, quiet=job.quiet) as show:
+
+        def looked_at(_rows: int) -> None:
+            state = marks.state
+            note = f"{state.accepted:,} in" + (f", {state.rejected:,} refused" if state.rejected else "")
+            show(job.source.done_bytes, note)
+
+        async def send(parcels: list[Parcel]) -> list[Refusal]:
+            return await post(client, "/events", parcels)
+
+        await deliver(_parcels(job, identity), send, marks, looked_at)
+
+
+def _identity(content_hash: str, mapping: ColumnMapping) -> str:
+    """Names the events that this file becomes by this mapping: another mapping makes other events."""
+    told = msgspec.json.encode([content_hash, mapping.identity()])
+    return hashlib.blake2b(told, digest_size=8).hexdigest()
+
+
+def _parcels(job: EventImport, identity: str) -> Iterator[Parcel]:
+    convert = mapper(job.mapping)
+    encode = msgspec.json.Encoder().encode
+    for row in job.source.rows():
+        if row.number == 0:
+            check_columns(job.mapping, job.source.columns)
+        yield parcel_of(row, convert, encode, f"import-{identity}-{row.number}")
+
+
+def parcel_of(
+    row: Row, convert: Callable[[Row], dict[str, Any]], encode: Callable[[Any], bytes], event_id: str
+) -> Parcel:
+    """One row on its way; `event_id` is for a row that has none of its own."""
+    if row.values is None:
+        return Parcel(row.number, "", b"", Refusal(row.number, "unreadable_row", row.error))
+    try:
+        event = convert(row)
+        event.setdefault("event_id", event_id)
+        subject = str(event.get("user_id", event.get("anonymous_id", "")))
+        return Parcel(row.number, subject, encode(event))
+    except (ValueError, TypeError, OverflowError) as error:
+        return Parcel(row.number, "", b"", Refusal(row.number, "unreadable_row", str(error)))
+
+
+def preview(job: EventImport, count: int) -> list[dict[str, Any]]:
+    """The first events as they would be sent. Raises CommandError for an empty file."""
+    convert = mapper(job.mapping)
+    found: list[dict[str, Any]] = []
+    for row in job.source.rows():
+        if row.values is not None:
+            check_columns(job.mapping, job.source.columns)
+            found.append(convert(row))
+        if len(found) == count:
+            break
+    if not found:
+        raise CommandError(f"{job.source.name}: no row could be read")
+    return found

@@ -1,0 +1,155 @@
+"""`freshet items import`: a catalogue file into a running Freshet; `--replace` hides what the file lacks.
+
+Putting an item twice is the same as once, so nothing has to be remembered between runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from services.cli.checkpoint import Checkpoint
+from services.cli.client import FreshetClient
+from services.cli.failure import CommandError
+from services.cli.lanes import LANES, Parcel, Refusal, deliver
+from services.cli.mapping import ColumnMapping, check_columns, mapper
+from services.cli.progress import progress
+from services.cli.refusals import RefusalFile
+from services.cli.rows import Row, RowFile
+from services.cli.upload import ImportMarks, post
+from services.kernel.event_input import ITEM_ID_SPELLINGS
+from services.kernel.item import Item
+
+HIDDEN_SHARE_MAX = 0.2  # more is rather a broken export than a changed assortment
+_PAGE_ITEMS = 200
+_HIDING_AT_ONCE = 8
+_FIELDS = frozenset(Item.__struct_fields__) | frozenset(ITEM_ID_SPELLINGS)
+
+
+@dataclass(frozen=True)
+class ItemImport:
+    """What the command line said."""
+
+    source: RowFile
+    mapping: ColumnMapping
+    rejects: Path
+    replace: bool = False
+    force: bool = False
+    quiet: bool = False
+
+
+async def import_items(job: ItemImport, client: FreshetClient) -> dict[str, Any]:
+    """Run the import and answer its figures.
+
+    1. With `replace`, compare the file's ids with the catalogue; too many missing: nothing is done.
+    2. Put every item of the file.
+    3. With `replace`, hide (`available: false`) what the file lacks.
+
+    Raises CommandError.
+    """
+    began_s = time.monotonic()
+    hidden: list[str] = []
+    if job.replace:
+        hidden = await _missing(job, client)
+    refusals = RefusalFile(job.rejects)
+    marks = ImportMarks(Checkpoint(job.source.name, [0] * LANES), None, refusals)
+    with progress(f"items from {job.source.name}", job.source.size_bytes, quiet=job.quiet) as show:
+
+        async def send(parcels: list[Parcel]) -> list[Refusal]:
+            return await post(client, "/items", parcels)
+
+        try:
+            await deliver(
+                _parcels(job),
+                send,
+                marks,
+                lambda _rows: show(job.source.done_bytes, f"{marks.state.accepted:,} in"),
+            )
+        finally:
+            refusals.close()
+    await _hide(client, hidden)
+    return {
+        "accepted": marks.state.accepted,
+        "rejected": marks.state.rejected,
+        "rejects_file": str(refusals.path) if marks.state.rejected else None,
+        "hidden": len(hidden),
+        "seconds": round(time.monotonic() - began_s, 3),
+    }
+
+
+async def _missing(job: ItemImport, client: FreshetClient) -> list[str]:
+    """Ids that are shown now and not in the file. Raises CommandError when they are too many."""
+    convert = mapper(job.mapping)
+    kept: set[str] = set()
+    for row in job.source.rows():
+        if row.values is not None:
+            found = convert(row)
+            kept.update(str(found[name]) for name in ITEM_ID_SPELLINGS if name in found)
+    shown = [entry async for entry in _shown(client)]
+    missing = [item_id for item_id in shown if item_id not in kept]
+    if len(missing) > HIDDEN_SHARE_MAX * len(shown) and not job.force:
+        raise CommandError(
+            f"--replace would hide {len(missing):,} of {len(shown):,} items, more than "
+            f"{HIDDEN_SHARE_MAX:.0%}; nothing was changed. If the file is complete, add --force"
+        )
+    return missing
+
+
+async def _shown(client: FreshetClient) -> Any:
+    cursor = ""
+    while True:
+        query = {"limit": str(_PAGE_ITEMS)} | ({"cursor": cursor} if cursor else {})
+        answer = await client.call("GET", "/items", query=query)
+        if not answer.ok:
+            raise CommandError(f"{client.url}/items answered {answer.detail()}")
+        for item in answer.body["items"]:
+            if item.get("available", True):
+                yield item["item_id"]
+        cursor = next((answer.body[name] for name in ("next_cursor", "cursor") if answer.body.get(name)), "")
+        if not cursor:
+            return
+
+
+async def _hide(client: FreshetClient, item_ids: list[str]) -> None:
+    waiting = iter(item_ids)
+
+    async def work() -> None:
+        for item_id in waiting:
+            answer = await client.call("PATCH", f"/items/{quote(item_id, safe='')}", b'{"available": false}')
+            if not answer.ok:
+                raise CommandError(f"hiding {item_id} failed: {answer.detail()}")
+
+    await asyncio.gather(*(work() for _ in range(_HIDING_AT_ONCE)))
+
+
+def _parcels(job: ItemImport) -> Iterator[Parcel]:
+    convert = mapper(job.mapping)
+    for row in job.source.rows():
+        if row.number == 0:
+            check_columns(job.mapping, job.source.columns)
+        yield item_parcel(row, convert(row) if row.values is not None else None)
+
+
+def item_parcel(row: Row, found: dict[str, Any] | None) -> Parcel:
+    """One item on its way. Columns that no item has are kept as properties."""
+    if found is None:
+        return Parcel(row.number, "", b"", Refusal(row.number, "unreadable_row", row.error))
+    item: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
+    for name, value in found.items():
+        (item if name in _FIELDS else properties)[name] = value
+    if properties:
+        given = item.get("properties")
+        item["properties"] = properties | (given if isinstance(given, dict) else {})
+    subject = str(next((item[name] for name in ITEM_ID_SPELLINGS if name in item), ""))
+    try:
+        return Parcel(row.number, subject, msgspec.json.encode(item))
+    except (ValueError, TypeError, OverflowError) as error:
+        return Parcel(row.number, "", b"", Refusal(row.number, "unreadable_row", str(error)))
