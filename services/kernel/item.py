@@ -1,4 +1,4 @@
-"""The item of the catalogue: canonical form, what clients may send, merge patches, how it stands on the log."""
+"""The item of the catalogue: canonical form, what clients may send, patches, how it stands on the log."""
 
 from __future__ import annotations
 
@@ -109,9 +109,12 @@ def merge_patch(item: Item, patch: dict[str, Any]) -> Item:
     merged = _merge(msgspec.to_builtins(item), patch)
     merged["item_id"] = item.item_id
     try:
-        return msgspec.convert(merged, Item)
+        patched = msgspec.convert(merged, Item)
     except msgspec.ValidationError as error:
         raise PoisonError(f"not a patch of an item: {error}") from None
+    if len(encode_item(patched)) > MAX_ITEM_BYTES:
+        raise PoisonError(f"the patched item would be larger than {MAX_ITEM_BYTES} bytes")
+    return patched
 
 
 def patch_key(item_id: str, patch: dict[str, Any]) -> bytes:
@@ -180,7 +183,9 @@ def _pointers(patch: dict[str, Any], prefix: str = "") -> Iterator[str]:
     """JSON pointers (RFC 6901) of the leaves, without the leading slash."""
     for name, value in patch.items():
         pointer = prefix + name.replace("~", "~0").replace("/", "~1")
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict):
+            if not value:  # makes an object of what was none, yet overwrites nothing: a pointer of its own
+                yield pointer + "/"
             yield from _pointers(value, pointer + "/")
         else:
             yield pointer

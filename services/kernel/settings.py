@@ -16,6 +16,8 @@ from typing import Any, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.kernel.event_type import EventTypes
+
 PREFIX = "FRESHET_"
 # Kubernetes injects these for a Service named "freshet" (enableServiceLinks).
 _SERVICE_LINK = re.compile(r"^FRESHET_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?)$")
@@ -95,7 +97,9 @@ class LogSettings(NamespaceSettings):
     log_partitions: int = Field(
         4, ge=1, le=1024, description="partitions of a topic that Freshet creates; fixed within a generation"
     )
-    log_replication: int = Field(1, ge=1, le=9, description="replicas of a topic that Freshet creates (Kafka)")
+    log_replication: int = Field(
+        1, ge=1, le=9, description="replicas of a topic that Freshet creates (Kafka)"
+    )
     log_retention_h: int = Field(168, ge=1, description="how long the log keeps events, hours (Kafka)")
     log_max_records: int = Field(
         1_000_000, ge=1000, description="records the embedded log holds before it answers 503"
@@ -110,6 +114,20 @@ class StoreSettings(NamespaceSettings):
         description="store: valkey://, redis://, rediss://, unix:// or (cluster) valkey+cluster://",
     )
     store_timeout_ms: int = Field(2000, ge=10, description="longest wait for one answer of the store, ms")
+
+
+class EventSettings(SettingsGroup):
+    """What events there are; the same on every service of a namespace."""
+
+    event_types: str = Field(
+        "", description="event types of your own, name:number=weight with numbers 128-255, comma-separated"
+    )
+
+    @field_validator("event_types")
+    @classmethod
+    def _are_types(cls, value: str) -> str:
+        EventTypes(value)
+        return value
 
 
 class ProfileSettings(SettingsGroup):
@@ -162,6 +180,7 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
     HttpSettings,
     LogSettings,
     StoreSettings,
+    EventSettings,
     ProfileSettings,
     ReleaseSettings,
     IngestLimits,
@@ -201,8 +220,10 @@ def split_list(text: str) -> frozenset[str]:
 
 
 def _is_service_link(name: str, value: str) -> bool:
-    return bool(_SERVICE_LINK.match(name)) or ("_PORT" in name and value.startswith("tcp://")) or bool(
-        re.match(r"^FRESHET_(\w+_)?PORT_\d+_(TCP|UDP)(_\w+)?$", name)
+    return (
+        bool(_SERVICE_LINK.match(name))
+        or ("_PORT" in name and value.startswith("tcp://"))
+        or bool(re.match(r"^FRESHET_(\w+_)?PORT_\d+_(TCP|UDP)(_\w+)?$", name))
     )
 
 
