@@ -49,9 +49,13 @@ class Tensor(NamedTuple):
 
 
 INPUTS: Mapping[str, Tensor] = {
-    "bank": Tensor("float32", ("B", "K", "d"), "the decayed sums S_k, not divided; zeros for an empty profile"),
+    "bank": Tensor(
+        "float32", ("B", "K", "d"), "the decayed sums S_k, not divided; zeros for an empty profile"
+    ),
     "bank_weight": Tensor("float32", ("B", "K"), "the decayed weights W_k; zeros for an empty profile"),
-    "history_items": Tensor("int64", ("B", "L"), "item indices of the ring, oldest first; unknown, padding -1"),
+    "history_items": Tensor(
+        "int64", ("B", "L"), "item indices of the ring, oldest first; unknown, padding -1"
+    ),
     "history_types": Tensor("int64", ("B", "L"), "frozen numbers of the event types; padding 0"),
     "history_ages_s": Tensor("float32", ("B", "L"), "seconds between the event and the request; padding 0"),
     "history_mask": Tensor("bool", ("B", "L"), "true where an event stands, false for padding"),
@@ -61,7 +65,9 @@ INPUTS: Mapping[str, Tensor] = {
 OUTPUTS: Mapping[str, Tensor] = {
     "item_indices": Tensor("int64", ("B", "k"), "indices of the best items, best first; -1 for none"),
     "scores": Tensor("float32", ("B", "k"), "their scores, descending; finite"),
-    "user_vector": Tensor("float32", ("B", "d"), "the user in the items' space: score = item_vectors · user_vector"),
+    "user_vector": Tensor(
+        "float32", ("B", "d"), "the user in the items' space: score = item_vectors · user_vector"
+    ),
 }
 OUTPUT_SETS = ({"item_indices", "scores"}, {"user_vector"}, {"item_indices", "scores", "user_vector"})
 
@@ -136,7 +142,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """The file in a role. Raises ReleaseError that lists the roles there are."""
         found = self.artefacts.get(role)
         if found is None:
-            raise ReleaseError(f"release {self.name} has no artefact {role!r}; it has {sorted(self.artefacts)}")
+            raise ReleaseError(
+                f"release {self.name} has no artefact {role!r}; it has {sorted(self.artefacts)}"
+            )
         return found
 
 
@@ -241,5 +249,3 @@ def _fits(found: Dimension, wanted: Dimension) -> bool:
     if isinstance(wanted, int):
         return isinstance(found, str) or found == wanted
     return isinstance(found, str) or found >= 1
-
-

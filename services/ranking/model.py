@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from services.kernel.profile import Profile
+from services.kernel.release import (
+    Graph,
+    ReleaseError,
+    TensorSpec,
+    check_graph,
+)
+from services.ranking.inputs import FeedMaker, ModelQuestion
 from services.release.files import Release
 
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int64]
 
-
-class ModelQuestion(NamedTuple):
-    """One user for the model. `context_key` is the key of the item that the request names, 0 for none."""
-
-    profile: Profile
-    now_ms: int
-    context_key: int = 0
+MODEL: Final = "model"  # the name of the graph that answers for_you
+TOP_K: Final = 256  # best items taken from a model that gives a user vector alone
+_DTYPES: Final = {
+    "tensor(float)": "float32",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
+    "tensor(double)": "float64",
+    "tensor(float16)": "float16",
+    "tensor(int32)": "int32",
+}
+_ERRORS_ONLY: Final = 3  # ONNX Runtime's scale of severities
 
 
 class ModelAnswer(NamedTuple):
@@ -31,18 +43,146 @@ class ModelAnswer(NamedTuple):
     user_vector: FloatArray | None
 
 
+class SimilarityScale(NamedTuple):
+    """Mean f64[d] and covariance f64[d, d] of all item vectors: the mean and spread of E·u for any u in O(d²)."""
+
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+    def of(self, user_vector: FloatArray) -> tuple[float, float]:
+        """(mean, standard deviation) of the scores of all items for one user."""
+        u = user_vector.astype(np.float64)
+        return float(self.mean @ u), float(np.sqrt(max(u @ self.covariance @ u, 0.0)))
+
+
 class OnnxModel:
     """One session. `run` may be called from one thread at a time (the batcher's); it never changes its inputs."""
 
     def __init__(self, release: Release) -> None:
         """Load, check against the contract and warm up. Raises ReleaseError that names what does not fit."""
-        raise NotImplementedError
+        self._release = release
+        graph = release.manifest.graphs.get(MODEL)
+        if graph is None:
+            raise ReleaseError(f"release {release.name} has no graph {MODEL!r}")
+        path = release.file(graph.artefact)
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                str(path), _options(), providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the runtime has a class of its own for each failure
+            raise ReleaseError(f"{path.name} of {release.name} cannot be loaded: {error}") from error
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        found = Graph(graph.artefact, graph.opset, _specs(inputs), _specs(outputs))
+        check_graph(MODEL, found, release.space)
+        _check_names("input", found.inputs, graph.inputs)
+        _check_names("output", found.outputs, graph.outputs)
+        self._outputs = [spec.name for spec in found.outputs]
+        sizes = {
+            spec.name: size
+            for spec in found.inputs
+            if len(spec.shape) > 1 and isinstance(size := spec.shape[1], int)
+        }
+        self._feeds = FeedMaker(release, [spec.name for spec in found.inputs], sizes)
+        self.scale = _scale_of(release.item_vectors)
+        self._warm_up()
 
     @property
     def release(self) -> Release:
         """The release that it came from."""
-        raise NotImplementedError
+        return self._release
 
     def run(self, questions: Sequence[ModelQuestion]) -> list[ModelAnswer]:
         """Answer a batch (1 to 64): one graph run for all. An empty profile gets a defined answer, no NaN."""
-        raise NotImplementedError
+        values = self._session.run(self._outputs, self._feeds.feeds(questions))
+        out = dict(zip(self._outputs, values, strict=True))
+        vectors: FloatArray | None = out.get("user_vector")
+        if vectors is not None:
+            vectors = np.nan_to_num(vectors, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        if "scores" in out:
+            answers = zip(out["item_indices"], out["scores"], strict=True)
+        else:
+            assert vectors is not None  # check_graph: scores or a user vector
+            answers = zip(*self._top(vectors), strict=True)
+        return [
+            _answer(
+                indices, scores, vectors[row] if vectors is not None else None, self._release.manifest.items
+            )
+            for row, (indices, scores) in enumerate(answers)
+        ]
+
+    def _top(self, vectors: FloatArray) -> tuple[IndexArray, FloatArray]:
+        scores = vectors @ self._release.item_vectors.T
+        k = min(TOP_K, scores.shape[1])
+        best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        found = np.take_along_axis(scores, best, axis=1)
+        order = np.lexsort((best, -found), axis=1)
+        return np.take_along_axis(best, order, axis=1), np.take_along_axis(found, order, axis=1)
+
+    def _warm_up(self) -> None:
+        """The first run of a shape plans memory and reads the mapped pages; nobody should wait for that."""
+        nobody = Profile.empty(self._release.space.at(0))
+        try:
+            answers = self.run([ModelQuestion(nobody, 0)])
+            self.run([ModelQuestion(nobody, 0)] * 2)
+        except ReleaseError:
+            raise
+        except Exception as error:
+            raise ReleaseError(f"the graph {MODEL!r} fails on an empty profile: {error}") from error
+        if len(answers) != 1:
+            raise ReleaseError(f"the graph {MODEL!r} gave {len(answers)} rows for one user")
+
+
+def _options() -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = (
+        1  # one model thread: micro-batches share a scan, threads would share a core
+    )
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    options.enable_cpu_mem_arena = True
+    options.enable_mem_pattern = False  # batches come in many sizes
+    # Prepacking copies the item matrix out of its mapped file: twice the memory, half the cold start lost.
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _specs(nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:
+    """What the runtime says of inputs or outputs; an open size has a letter or, unnamed, a question mark."""
+    return tuple(
+        TensorSpec(
+            node.name,
+            _DTYPES.get(node.type, node.type),
+            tuple(size if isinstance(size, int) else str(size or "?") for size in node.shape),
+        )
+        for node in nodes
+    )
+
+
+def _check_names(what: str, found: Sequence[TensorSpec], stated: Sequence[TensorSpec]) -> None:
+    has, wants = {spec.name for spec in found}, {spec.name for spec in stated}
+    if missing := sorted(wants - has):
+        raise ReleaseError(
+            f"graph {MODEL!r} lacks the {what} {missing[0]!r} that the manifest names; it has {sorted(has)}"
+        )
+    if extra := sorted(has - wants):
+        raise ReleaseError(f"graph {MODEL!r} has the {what} {extra[0]!r}, which the manifest does not name")
+
+
+def _answer(indices: IndexArray, scores: FloatArray, vector: FloatArray | None, items: int) -> ModelAnswer:
+    usable = (indices >= 0) & (indices < items) & np.isfinite(scores)
+    if not usable.all():
+        indices, scores = indices[usable], scores[usable]
+    return ModelAnswer(indices, scores, vector)
+
+
+def _scale_of(vectors: FloatArray) -> SimilarityScale:
+    """One pass over the mapped matrix in pieces, which also brings its pages in."""
+    items, d = vectors.shape
+    total, squares = np.zeros(d), np.zeros((d, d))
+    for start in range(0, items, 8192):
+        piece = np.asarray(vectors[start : start + 8192])
+        total += piece.sum(axis=0, dtype=np.float64)
+        squares += piece.T @ piece
+    mean = total / items
+    return SimilarityScale(mean, squares / items - np.outer(mean, mean))

@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from services.kernel.ids import item_key
 from services.kernel.release import (
     CHECKSUMS_FILE,
     MANIFEST_FILE,
@@ -20,15 +20,16 @@ from services.kernel.release import (
     VectorSpace,
     decode_manifest,
 )
-
-if TYPE_CHECKING:
-    from services.release.item_features import ItemEncoder
+from services.release.item_features import ItemEncoder
 
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int64]
 KeyArray = NDArray[np.uint64]
 
 READ_BYTES = 1 << 20  # how much of a file is hashed at once; keeps the memory of a check flat
+MANIFEST_MAX_BYTES = 1 << 20  # a manifest is a few KB; whatever is larger is something else
+# The roles of the files that make up a new item's vector.
+ENCODER_ROLES = ("item_projection", "item_document_counts", "item_features")
 
 
 class Release:
@@ -39,13 +40,16 @@ class Release:
     """
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
+        """Map the files of a directory whose manifest is checked. Raises ReleaseError."""
         self.path = path
         self.manifest = manifest
         self.name: str = manifest.name
         self.space: VectorSpace = manifest.space
         self.event_weights: Mapping[str, float] = manifest.event_weights
-        self.item_vectors: FloatArray = self._vectors()
-        self.item_keys: KeyArray = self._keys()
+        self.item_vectors: FloatArray = self._array(
+            "item_vectors", np.float32, (manifest.items, manifest.space.d)
+        )
+        self._places: dict[int, int] | None = None
 
     def file(self, role: str) -> Path:
         """The path of an artefact. Raises ReleaseError where the release has none in that role."""
@@ -54,15 +58,49 @@ class Release:
     @cached_property
     def item_ids(self) -> list[str]:
         """The id table: item ids in index order."""
-        raise NotImplementedError
+        path = self.file("item_ids")
+        try:
+            ids = msgspec.json.decode(path.read_bytes(), type=list[str])
+        except (OSError, msgspec.DecodeError) as error:
+            raise ReleaseError(f"{path.name} of {self.name} cannot be read: {error}") from None
+        if len(ids) != self.manifest.items:
+            raise ReleaseError(
+                f"{path.name} of {self.name} holds {len(ids)} ids, expected {self.manifest.items}"
+            )
+        return ids
+
+    @cached_property
+    def item_keys(self) -> KeyArray:
+        """Item keys in index order, u64[items]."""
+        if "item_keys" in self.manifest.artefacts:
+            return self._array("item_keys", np.uint64, (self.manifest.items,))
+        return np.array([item_key(item_id) for item_id in self.item_ids], dtype=np.uint64)
+
+    @cached_property
+    def _by_key(self) -> tuple[IndexArray, KeyArray]:
+        order = np.argsort(self.item_keys, kind="stable")
+        return order.astype(np.int64, copy=False), np.ascontiguousarray(self.item_keys[order])
+
+    @cached_property
+    def by_fingerprint(self) -> tuple[IndexArray, NDArray[np.uint32]]:
+        """(indices, fingerprints u32) by rising fingerprint: what a profile's seen list is looked up in."""
+        fingerprints = self.item_keys.astype(np.uint32)
+        order = np.argsort(fingerprints, kind="stable")
+        return order.astype(np.int64, copy=False), np.ascontiguousarray(fingerprints[order])
 
     def index_of(self, key: int) -> int:
         """Index of an item key (u64), -1 where the release does not know it."""
-        raise NotImplementedError
+        places = self._places
+        if places is None:  # built at first use; two threads that race build the same
+            keys = self.item_keys.tolist()
+            places = self._places = dict(zip(keys, range(len(keys)), strict=True))
+        return places.get(key, -1)
 
     def indices_of(self, keys: KeyArray) -> IndexArray:
         """Indices of many item keys, -1 where unknown; same shape."""
-        raise NotImplementedError
+        order, ordered = self._by_key
+        at = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
+        return np.where(ordered[at] == keys, order[at], np.int64(-1))
 
     def has(self, key: int) -> bool:
         """Whether the release holds a vector for this item key."""
@@ -70,18 +108,46 @@ class Release:
 
     def vector_of(self, key: int) -> FloatArray | None:
         """f32[d] of an item key, read-only, or None where the release does not know it."""
-        raise NotImplementedError
+        index = self.index_of(key)
+        return self.item_vectors[index] if index >= 0 else None
 
     @cached_property
     def encoder(self) -> ItemEncoder | None:
         """What gives a new item its vector, or None where the release carries no projection."""
-        raise NotImplementedError
+        if not all(role in self.manifest.artefacts for role in ENCODER_ROLES):
+            return None
+        encoder = ItemEncoder.open(*(self.file(role) for role in ENCODER_ROLES))
+        if encoder.d != self.space.d:
+            raise ReleaseError(
+                f"the item projection of {self.name} gives d {encoder.d}, expected {self.space.d}"
+            )
+        return encoder
 
-    def _vectors(self) -> FloatArray:
-        raise NotImplementedError
+    def _array(self, role: str, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
+        path = self.file(role)
+        try:
+            array: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise ReleaseError(f"{path.name} of {self.name} cannot be read: {error}") from None
+        if array.dtype != dtype or array.shape != shape:
+            raise ReleaseError(
+                f"{path.name} of {self.name} is {array.dtype}{list(array.shape)}, "
+                f"expected {np.dtype(dtype)}{list(shape)}"
+            )
+        # A plain view: numpy's memmap class costs a µs on every slice.
+        return array.view(np.ndarray)
 
-    def _keys(self) -> KeyArray:
-        raise NotImplementedError
+
+def read_manifest(path: Path) -> Manifest:
+    """The checked manifest of a directory. Raises ReleaseError."""
+    try:
+        with (path / MANIFEST_FILE).open("rb") as file:
+            raw = file.read(MANIFEST_MAX_BYTES + 1)
+    except OSError as error:
+        raise ReleaseError(f"no release at {path}: {MANIFEST_FILE}: {error.strerror}") from None
+    if len(raw) > MANIFEST_MAX_BYTES:
+        raise ReleaseError(f"{path / MANIFEST_FILE} is larger than {MANIFEST_MAX_BYTES} bytes, no manifest")
+    return decode_manifest(raw)
 
 
 def open_release(path: Path, *, verify: bool = True) -> Release:
@@ -90,4 +156,39 @@ def open_release(path: Path, *, verify: bool = True) -> Release:
     With `verify` every file is hashed first (about 1 s a GB). Raises ReleaseError that names the file, what was
     found and what was expected.
     """
-    raise NotImplementedError
+    manifest = read_manifest(path)
+    if verify:
+        verify_files(path, manifest)
+    return Release(path, manifest)
+
+
+def verify_files(path: Path, manifest: Manifest) -> None:
+    """Hash every file of a release and compare. Raises ReleaseError with file, found and expected."""
+    for artefact in manifest.artefacts.values():
+        try:
+            size = (path / artefact.file).stat().st_size
+            found = sha256_of(path / artefact.file) if size == artefact.bytes else ""
+        except OSError as error:
+            raise ReleaseError(f"{artefact.file} of {manifest.name}: {error.strerror}") from None
+        if size != artefact.bytes:
+            raise ReleaseError(
+                f"{artefact.file} of {manifest.name} has {size} bytes, expected {artefact.bytes}"
+            )
+        if found != artefact.sha256:
+            raise ReleaseError(
+                f"{artefact.file} of {manifest.name} has sha256 {found}, expected {artefact.sha256}"
+            )
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(READ_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def checksums_text(path: Path, files: list[str]) -> str:
+    """`checksums`: what `sha256sum -c` reads, one line a file."""
+    return "".join(f"{sha256_of(path / name)}  {name}\n" for name in sorted(files) if name != CHECKSUMS_FILE)
