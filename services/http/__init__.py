@@ -1,1 +1,1 @@
-"""The HTTP edge the services share: keys, CORS, bounded bodies, problem details, health, the server runner."""
+"""The HTTP edge services share: keys, CORS, bounded bodies, problem details, health, the server runner."""

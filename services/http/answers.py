@@ -1,0 +1,23 @@
+"""Making answers: JSON by msgspec, problems by RFC 9457."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from starlette.responses import Response
+
+from services.kernel.problem import Problem
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """`content` as JSON; msgspec's encoder takes dicts, lists, dataclasses and Structs."""
+    return Response(_encoder.encode(content), status, headers, media_type="application/json")
+
+
+def problem_answer(problem: Problem) -> Response:
+    """The problem as an answer."""
+    return Response(problem.body(), problem.status, problem.all_headers())

@@ -1,0 +1,21 @@
+"""What a service brings to an app. `freshet run` puts all parts into one app; alone, each has its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+
+from fastapi import APIRouter
+
+from services.http.health import ReadyCheck
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A service inside an app: its routes, what runs while it serves, what it needs to be ready."""
+
+    name: str
+    router: APIRouter
+    running: Callable[[], AbstractAsyncContextManager[None]]
+    ready: Mapping[str, ReadyCheck] = field(default_factory=dict)

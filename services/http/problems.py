@@ -1,0 +1,43 @@
+"""FastAPI's own errors (unknown path, wrong method, invalid parameters) as problem details."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.http.answers import problem_answer
+from services.kernel.problem import Problem
+
+_MAX_SHOWN_ERRORS: Final = 20
+_CODES: Final = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+
+
+def answer_with_problems(app: FastAPI) -> None:
+    """Register the handlers."""
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = {
+        404: "there is nothing under this path; /docs lists what there is",
+        405: f"this path takes {(error.headers or {}).get('Allow', 'another method')}",
+    }.get(error.status_code, error.detail)
+    code = _CODES.get(error.status_code, f"http_{error.status_code}")
+    return problem_answer(Problem(error.status_code, code, detail, headers=error.headers or {}))
+
+
+async def _validation_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        {"field": ".".join(str(part) for part in entry["loc"][1:]), "error": str(entry["msg"])}
+        for entry in error.errors()[:_MAX_SHOWN_ERRORS]
+    ]
+    detail = "; ".join(f"{entry['field']}: {entry['error']}" for entry in errors)
+    return problem_answer(Problem(422, "invalid_request", detail, extra={"errors": errors}))

