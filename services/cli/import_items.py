@@ -30,7 +30,7 @@ from services.kernel.item import Item
 HIDDEN_SHARE_MAX = 0.2  # more is rather a broken export than a changed assortment
 _PAGE_ITEMS = 200
 _HIDING_AT_ONCE = 8
-_FIELDS = frozenset(Item.__struct_fields__) | frozenset(ITEM_ID_SPELLINGS)
+_FIELDS = frozenset(Item.__struct_fields__)
 
 
 @dataclass(frozen=True)
@@ -145,10 +145,16 @@ def item_parcel(row: Row, found: dict[str, Any] | None) -> Parcel:
     properties: dict[str, Any] = {}
     for name, value in found.items():
         (item if name in _FIELDS else properties)[name] = value
+    item_id = next((found[name] for name in ITEM_ID_SPELLINGS if name in found), None)
+    if item_id is not None:
+        item["item_id"] = item_id
+        properties = {name: value for name, value in properties.items() if name not in ITEM_ID_SPELLINGS}
+    if isinstance(item.get("categories"), str):
+        item["categories"] = [item["categories"]]
     if properties:
         given = item.get("properties")
         item["properties"] = properties | (given if isinstance(given, dict) else {})
-    subject = str(next((item[name] for name in ITEM_ID_SPELLINGS if name in item), ""))
+    subject = str(item_id or "")
     try:
         return Parcel(row.number, subject, msgspec.json.encode(item))
     except (ValueError, TypeError, OverflowError) as error:

@@ -1,4 +1,4 @@
-"""The demo shop as Freshet takes it: items, and orders whose times end now. `demo/README.md` has the source."""
+"""The demo shop as Freshet takes it: items, and orders whose times end now. Source: `demo/README.md`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class DemoShop:
     orders: list[dict[str, Any]]
 
     def orders_until(self, newest_s: int, first: int) -> Iterator[dict[str, Any]]:
-        """The orders from number `first` on as events, moved in time so that the last is at `newest_s` (Unix s).
+        """The orders from number `first` on as events; the last one is at `newest_s` (Unix s).
 
         An order's event id is the same at every call, so that one sent twice counts once.
         """
@@ -57,7 +57,7 @@ def _item(row: dict[str, str]) -> dict[str, Any]:
 
 
 def _order(row: dict[str, str]) -> dict[str, Any]:
-    lines = []
+    lines: list[dict[str, Any]] = []
     for line in row["items"].split(" "):
         item_id, quantity, price = line.split(":")
         lines.append({"item_id": item_id, "quantity": float(quantity), "price": float(price)})

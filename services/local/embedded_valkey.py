@@ -1,4 +1,4 @@
-"""The embedded Valkey: started on the data directory, watched, stopped; what a killed run left is stopped too.
+"""The embedded Valkey: started on the data directory, watched, stopped, and no leftover of a killed run.
 
 The server inherits a locked file and keeps the lock as long as it lives, however its parent ended. So whoever
 gets the lock knows that no other server writes this directory, without guessing from process ids.

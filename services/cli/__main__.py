@@ -1,0 +1,60 @@
+"""The `freshet` command: chooses what to do, and turns every failure into a sentence and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import cast
+
+from services.cli.failure import EXIT_FAILED, EXIT_INTERRUPTED, CommandError
+from services.cli.parser import build_parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; answers the exit status."""
+    chosen = build_parser().parse_args(arguments)
+    module, name = chosen.handler.split(":")
+    try:
+        handler = cast("Callable[..., int]", getattr(import_module(f"services.cli.{module}"), name))
+        return handler(chosen)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # `freshet … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except Exception as error:
+        status, sentence = _explain(error)
+        if not sentence:
+            raise
+        _say(sentence)
+        return status
+
+
+def _explain(error: Exception) -> tuple[int, str]:
+    """Exit status and sentence of a failure that a user can mend; no sentence for a fault of ours."""
+    if isinstance(error, CommandError):
+        return error.exit_status, str(error)
+    from services.kernel.release import ReleaseError
+    from services.kernel.settings import SettingsError
+
+    if isinstance(error, (SettingsError, ReleaseError)):
+        return EXIT_FAILED, str(error)
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("services"):
+        return (
+            EXIT_FAILED,
+            f"{error.name} is not installed here; pip install 'freshet[local]' brings everything",
+        )
+    from services.cli.backend import is_expected
+
+    return EXIT_FAILED, str(error) if is_expected(error) else ""
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"freshet: {sentence}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""The command line: names, flags and their help. What a command does is imported when it is chosen."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+_EPILOG = """\
+start here:
+  freshet run                       everything on this machine, with a demo shop
+  freshet run --empty               the same without the demo
+  freshet items import products.csv --map item_id=sku
+  freshet events import events.ndjson
+
+Settings come from the environment; `freshet settings` lists them.
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but something was rejected or needs attention."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="freshet",
+        description="Real-time recommendations: an event posted now changes the next answer.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"freshet {_version()}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _run(commands)
+    _events(commands)
+    _items(commands)
+    _release(commands)
+    _reading(commands)
+    _operations(commands)
+    return parser
+
+
+def _run(commands: Any) -> None:
+    run = _command(commands, "run", "run:run", "run everything in one process on one port")
+    run.add_argument("--empty", action="store_true", help="start with no catalogue and no history")
+    run.add_argument(
+        "--demo-orders", type=_count, metavar="N", help="load only the newest N orders of the demo shop"
+    )
+
+
+def _events(commands: Any) -> None:
+    events = _group(commands, "events", "import, send and watch events")
+    load = _command(events, "import", "files:events", "import events from CSV, NDJSON or Parquet")
+    _file_flags(load)
+    load.add_argument(
+        "--timestamp-unit",
+        choices=("s", "ms", "us", "ns"),
+        help="unit of numeric timestamps (default: by magnitude)",
+    )
+    load.add_argument(
+        "--restart", action="store_true", help="forget how far an earlier import of this file came"
+    )
+    load.add_argument("--dry-run", action="store_true", help="show the first events as they would be sent")
+    send = _command(events, "send", "requests:send", "send one event, or a list of them")
+    send.add_argument("event", help="the event as JSON; - reads standard input")
+    _server_flags(send)
+    tail = _command(events, "tail", "tail:tail", "show events as they come in (reads the log)")
+    tail.add_argument("--from-start", action="store_true", help="begin at the oldest event of the log")
+    tail.add_argument("-n", type=_count, metavar="N", help="end after N events")
+
+
+def _items(commands: Any) -> None:
+    items = _group(commands, "items", "import the catalogue")
+    load = _command(items, "import", "files:items", "import items from CSV, NDJSON or Parquet")
+    _file_flags(load)
+    load.add_argument("--replace", action="store_true", help="hide what the file lacks (available: false)")
+    load.add_argument("--force", action="store_true", help="with --replace: hide even more than 20 %%")
+
+
+def _release(commands: Any) -> None:
+    release = _group(commands, "release", "build, check and switch releases")
+    init = _command(
+        release, "init", "releases:init", "build a day-0 release from the catalogue and promote it"
+    )
+    init.add_argument("--items", metavar="FILE", help="take the items from NDJSON instead of the store")
+    listing = _command(release, "list", "releases:listing", "list releases, the live one marked")
+    promote = _command(release, "promote", "releases:promote", "make a published release the live one")
+    promote.add_argument("name")
+    check = _command(release, "check", "releases:check", "check a release directory against the contract")
+    check.add_argument("directory", nargs="?", help="default: the live release")
+    publish = _command(
+        release, "publish", "releases:publish", "copy a release directory to where releases live"
+    )
+    publish.add_argument("directory")
+    publish.add_argument("--promote", action="store_true", help="and make it the live one")
+    for command in (init, listing, promote, check, publish):
+        command.add_argument("--release-url", metavar="URL", help="default: FRESHET_RELEASE_URL")
+        _json_flag(command)
+
+
+def _reading(commands: Any) -> None:
+    recommend = _command(commands, "recommend", "requests:recommend", "ask for recommendations")
+    recommend.add_argument("user_id", nargs="?", help="without one: what a visitor without history sees")
+    recommend.add_argument("-n", type=_count, default=10, help="how many (default 10)")
+    recommend.add_argument("--scenario", help="for_you, recently_viewed, similar, trending, popular")
+    recommend.add_argument("--item-id", help="the item that the list is about (similar)")
+    _server_flags(recommend)
+    profile = _group(commands, "profile", "look at what is known about a user")
+    show = _command(profile, "show", "requests:profile", "show a user's profile")
+    show.add_argument("user_id")
+    _server_flags(show)
+
+
+def _operations(commands: Any) -> None:
+    settings = _command(commands, "settings", "settings_table:settings", "list all settings and their values")
+    _json_flag(settings)
+    replay = _command(
+        commands, "replay", "replay:replay", "rebuild the store from the log beside the live one"
+    )
+    replay.add_argument(
+        "--allow-partial", action="store_true", help="go on although the log no longer holds everything"
+    )
+    _json_flag(replay)
+    doctor = _command(commands, "doctor", "doctor:doctor", "check this deployment and say what to mend")
+    _json_flag(doctor)
+
+
+def _file_flags(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", help="CSV, TSV, NDJSON or Parquet, gzipped or not; - reads standard input")
+    command.add_argument("--format", choices=("csv", "tsv", "ndjson", "parquet"), help="default: by the name")
+    command.add_argument("--delimiter", help="of a CSV file (default ,)")
+    command.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="NAME=COLUMN",
+        help="take NAME from this column, e.g. --map item_id=sku; may be repeated",
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="the same value in every row, e.g. --set event_type=purchase; may be repeated",
+    )
+    command.add_argument("--rejects", metavar="FILE", help="where rejected rows are listed with reasons")
+    command.add_argument(
+        "--patience-s",
+        type=float,
+        default=120.0,
+        help="how long to wait for a server that is away (default 120)",
+    )
+    _server_flags(command)
+
+
+def _server_flags(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--url", help="the running Freshet (default: this machine, FRESHET_PORT)")
+    command.add_argument("--key", help="API key (default: the first of FRESHET_KEYS)")
+    _json_flag(command)
+
+
+def _json_flag(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", dest="as_json", action="store_true", help="print the result as JSON")
+
+
+def _group(commands: Any, name: str, text: str) -> Any:
+    group = commands.add_parser(name, help=text, description=text)
+    return group.add_subparsers(metavar="COMMAND", required=True)
+
+
+def _command(commands: Any, name: str, handler: str, text: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    command.set_defaults(handler=handler)
+    return command
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _version() -> str:
+    try:
+        return version("freshet")
+    except PackageNotFoundError:
+        return "(not installed)"

@@ -1,0 +1,54 @@
+"""`freshet settings`: every setting, its value here, and where that comes from."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from services.cli.failure import EXIT_OK
+from services.cli.output import print_json, print_table
+from services.kernel.settings import GROUPS, PREFIX, SettingsGroup, reject_unknown
+
+_SECRET = frozenset({"FRESHET_KEYS", "FRESHET_WRITE_KEYS"})
+_UNITS = {"_ms": "ms", "_s": "s", "_h": "h", "_days": "days", "_bytes": "bytes"}
+
+
+def settings(arguments: argparse.Namespace) -> int:
+    """List them; a setting without a usable value is an error, as it would be at a start."""
+    reject_unknown(os.environ)
+    rows = [row for group in GROUPS for row in _rows(group)]
+    unique = list({row["name"]: row for row in rows}.values())
+    if arguments.as_json:
+        print_json(unique)
+    else:
+        header = ("name", "value", "unit", "from", "default", "meaning")
+        print_table(header, [[str(row[column]) for column in header] for row in unique])
+    return EXIT_OK
+
+
+def _rows(group: type[SettingsGroup]) -> list[dict[str, Any]]:
+    current = group.from_environment()
+    return [
+        {
+            "name": (name := PREFIX + field.upper()),
+            "value": _shown(name, getattr(current, field)),
+            "unit": next((unit for ending, unit in _UNITS.items() if field.endswith(ending)), ""),
+            "from": _source(name, field, current),
+            "default": _shown(name, info.default),
+            "meaning": info.description or "",
+        }
+        for field, info in group.model_fields.items()
+    ]
+
+
+def _source(name: str, field: str, current: SettingsGroup) -> str:
+    if name in os.environ:
+        return "environment"
+    return "PORT" if field == "port" and field in current.model_fields_set else "default"
+
+
+def _shown(name: str, value: Any) -> Any:
+    if name in _SECRET:
+        return "(set)" if value.get_secret_value() else ""
+    return value if isinstance(value, int | float | str) else str(value)
