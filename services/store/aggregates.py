@@ -6,27 +6,44 @@ round-trip exactly. One profiler owns a partition; the fence finds out when it n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.store.connection import Connection
-from services.store.fence import Fence
+from services.store.fence import Fence, encode_optional
+from services.store.keys import AggregateKeys
+from services.store.rows import (
+    KeyArray,
+    ScoreArray,
+    pack_key,
+    pack_keys,
+    rows_call,
+    scores_call,
+    top_call,
+    unpack_rows,
+    unpack_scores,
+    unpack_top,
+)
+from services.store.scripts import Script
 
 MAX_NEIGHBOURS = 64  # per item: more never reach a list
 # 200,000 items hold any shop's year of demand and cost about 30 MB a partition besides co-visitation.
 MAX_ITEMS = 200_000
 # Eviction happens where the offset crosses a multiple of this, so it is a function of the log.
 EVICT_EVERY_RECORDS = 8_192
-# One Lua call of 8 MiB holds the server for some 20 ms. Batches that touch more are cut in two by the profiler.
+# One Lua call of 8 MiB holds the server for some 20 ms. The profiler cuts a larger batch in two.
 MAX_WRITE_BYTES = 8 << 20
 NEIGHBOUR = np.dtype([("item", "<u8"), ("score", "<f8")])  # a co-visitation row is ≤ MAX_NEIGHBOURS of these
 
-KeyArray = NDArray[np.uint64]
-ScoreArray = NDArray[np.float64]
+# zset_top holds the server for about 5 ms at this many; a list shows 200.
+MAX_TOP = 10_000
+_WRITE: Final = Script("aggregate_write")
+_PAIR_BYTES: Final = 44  # score as text, member, their lengths on the wire
+_FIELD_BYTES: Final = 24  # a row's field and lengths
 
 
 class Rows(NamedTuple):
@@ -58,8 +75,24 @@ class AggregateWrite:
 
     @property
     def size_bytes(self) -> int:
-        """What the call will carry; more than MAX_WRITE_BYTES is refused with ValueError."""
-        raise NotImplementedError
+        """What the call will carry, nearly; more than MAX_WRITE_BYTES is refused with ValueError."""
+        scores = len(self.trend) + len(self.popular)
+        rows = sum(len(row) for row in self.neighbours.values()) + _FIELD_BYTES * len(self.neighbours)
+        return scores * _PAIR_BYTES + rows
+
+    def check(self) -> None:
+        """Raises ValueError for what must not be sent."""
+        if self.size_bytes > MAX_WRITE_BYTES:
+            raise ValueError(
+                f"an aggregate write of {self.size_bytes} bytes is above {MAX_WRITE_BYTES}: cut the batch in two"
+            )
+        if not all(
+            math.isfinite(score) for scores in (self.trend, self.popular) for score in scores.values()
+        ):
+            raise ValueError("a score is not finite")
+        for row in self.neighbours.values():
+            if len(row) % NEIGHBOUR.itemsize or not 0 < len(row) <= MAX_NEIGHBOURS * NEIGHBOUR.itemsize:
+                raise ValueError(f"a row of {len(row)} bytes is not 1 to {MAX_NEIGHBOURS} neighbours")
 
 
 class AggregateStore:
@@ -70,13 +103,23 @@ class AggregateStore:
 
     async def fence(self, epoch: int, partition: int) -> Fence | None:
         """How far the partition is applied; None before its first record."""
-        raise NotImplementedError
+        key = self._connection.keys.aggregates(epoch, partition).fence
+        return Fence.decode(await self._connection.execute("GET", key))
 
     async def load(
         self, epoch: int, partition: int, scored: Sequence[int], visited: Sequence[int] = ()
     ) -> Rows:
         """Trend and popular scores of the items `scored`, rows of the items `visited`. One round trip."""
-        raise NotImplementedError
+        keys = self._connection.keys.aggregates(epoch, partition)
+        packed = pack_keys(scored)
+        trend, popular, rows = await self._connection.pipeline(
+            [
+                scores_call(keys.trend, packed),
+                scores_call(keys.popular, packed),
+                rows_call(keys.covis, pack_keys(visited)),
+            ]
+        )
+        return Rows(unpack_scores(trend), unpack_scores(popular), unpack_rows(rows))
 
     async def write(self, epoch: int, partition: int, write: AggregateWrite) -> bool:
         """One atomic call: everything, or (False) nothing, because the stored fence is not `write.read`.
@@ -84,7 +127,25 @@ class AggregateStore:
         True also when the stored fence already is `write.fence` (a call repeated after a lost answer).
         Raises ValueError above MAX_WRITE_BYTES, for scores that are not finite and rows that are too long.
         """
-        raise NotImplementedError
+        write.check()
+        # repr is the shortest text that reads back as the same f64.
+        pairs: list[Any] = []
+        for scores in (write.trend, write.popular):
+            for item, score in scores.items():
+                pairs += (repr(float(score)), pack_key(item))
+        for item, row in write.neighbours.items():
+            pairs += (pack_key(item), row)
+        command = _WRITE.call(
+            self._connection.keys.aggregates(epoch, partition),
+            encode_optional(write.read),
+            write.fence.encode(),
+            len(write.trend),
+            len(write.popular),
+            len(write.neighbours),
+            write.max_items if write.evict else -1,
+            *pairs,
+        )
+        return bool(await self._connection.execute(*command))
 
 
 class AggregateReader:
@@ -95,18 +156,76 @@ class AggregateReader:
 
     async def fences(self, epoch: int, partitions: int) -> list[Fence | None]:
         """How far each partition is applied. Unchanged since the last look: nothing to merge anew."""
-        raise NotImplementedError
+        keys = self._partition_keys(epoch, partitions)
+        return [
+            Fence.decode(reply) for reply in await self._connection.pipeline([("GET", k.fence) for k in keys])
+        ]
 
     async def trending(self, epoch: int, partitions: int, limit: int) -> Ranked:
         """The best `limit` items now (half-life of a day)."""
-        raise NotImplementedError
+        return await self._top([keys.trend for keys in self._partition_keys(epoch, partitions)], limit)
 
     async def popular(self, epoch: int, partitions: int, limit: int) -> Ranked:
         """The best `limit` items of the month (half-life of 30 days)."""
-        raise NotImplementedError
+        return await self._top([keys.popular for keys in self._partition_keys(epoch, partitions)], limit)
 
     async def neighbours(
         self, epoch: int, partitions: int, items: Sequence[int], limit: int = MAX_NEIGHBOURS
     ) -> list[Ranked]:
-        """What was visited together with each item, in the order of `items`. One round trip a node."""
-        raise NotImplementedError
+        """What was visited together with each item, in the order of `items`. One round trip (one a node)."""
+        packed = pack_keys(items)
+        replies = await self._connection.pipeline(
+            [rows_call(keys.covis, packed) for keys in self._partition_keys(epoch, partitions)]
+        )
+        rows = [unpack_rows(reply) for reply in replies]
+        return [self._merge_rows([part[index] for part in rows], limit) for index in range(len(items))]
+
+    async def _top(self, zsets: list[bytes], limit: int) -> Ranked:
+        """1. The highest of each partition. 2. Exact scores of all of these in every partition, added. 3. What
+        nobody listed scores at most the sum of the partitions' last: where that could still enter, look wider.
+        Exact but for what ranks below MAX_TOP in every partition.
+        """
+        width = min(2 * limit + 64, MAX_TOP)  # twice: the partitions' orders differ in the tail
+        while True:
+            # Step 1.
+            parts = [
+                unpack_top(reply)
+                for reply in await self._connection.pipeline([top_call(zset, width) for zset in zsets])
+            ]
+            if not parts:
+                return merge([], [], limit)
+            items = np.unique(np.concatenate([keys for keys, _ in parts]))
+            # Step 2.
+            packed = pack_keys(items)
+            replies = await self._connection.pipeline([scores_call(zset, packed) for zset in zsets])
+            ranked = merge([items] * len(zsets), [unpack_scores(reply) for reply in replies], limit)
+            # Step 3.
+            unseen = -math.inf
+            for keys, scores in parts:
+                if len(keys) == width:
+                    unseen = float(np.logaddexp2(unseen, scores[-1]))
+            full = len(ranked.items) == limit and bool(limit == 0 or ranked.scores[-1] >= unseen)
+            if full or unseen == -math.inf or width == MAX_TOP:
+                return ranked
+            width = min(4 * width, MAX_TOP)
+
+    @staticmethod
+    def _merge_rows(rows: list[bytes | None], limit: int) -> Ranked:
+        parts = [np.frombuffer(row, dtype=NEIGHBOUR) for row in rows if row]
+        return merge([part["item"] for part in parts], [part["score"] for part in parts], limit)
+
+    def _partition_keys(self, epoch: int, partitions: int) -> list[AggregateKeys]:
+        return [self._connection.keys.aggregates(epoch, partition) for partition in range(partitions)]
+
+
+def merge(items: Sequence[KeyArray], scores: Sequence[ScoreArray], limit: int) -> Ranked:
+    """Add the sums behind log2 scores (log2 Σ 2^s) item by item, in the order of the parts; the best `limit`,
+    without items that are absent (-inf) everywhere."""
+    if not items:
+        return Ranked(np.empty(0, np.uint64), np.empty(0, np.float64))
+    distinct, place = np.unique(np.concatenate(items).astype(np.uint64), return_inverse=True)
+    sums = np.full(len(distinct), -np.inf)
+    np.logaddexp2.at(sums, place, np.concatenate(scores))
+    order = np.lexsort((distinct, -sums))[:limit]
+    order = order[sums[order] > -np.inf]
+    return Ranked(distinct[order], sums[order])

@@ -53,6 +53,10 @@ class Keys:
         tag = f"{{{self.namespace}:e{epoch}:cat}}"
         return CatalogueKeys(*(f"{tag}:{name}".encode() for name in CatalogueKeys._fields))
 
+    def epoch_patterns(self, epoch: int) -> tuple[bytes, bytes]:
+        """What SCAN finds an epoch's keys by: those of one key, and those with a hash tag."""
+        return f"{self.namespace}:e{epoch}:*".encode(), f"{{{self.namespace}:e{epoch}:*".encode()
+
     def vectors(self, space_id: int) -> bytes:
         """Vectors of items that came after the release, in one vector space. Of no epoch: written once."""
         return f"{self.namespace}:v:{space_id:016x}".encode()

@@ -6,14 +6,25 @@ Values are opaque here but for their header (kernel/profile.py): bytes 8 to 32 a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from services.kernel.position import Position
 from services.store.connection import Connection
 from services.store.fence import Fence
-from services.store.meta import Meta, SpaceRecord
+from services.store.meta import Meta, SpaceRecord, decode_meta, decode_space
+from services.store.scripts import Script
+
+# One Lua call or MGET blocks the server for about a millisecond at most, and its buffers stay small.
+MAX_CALL_BYTES = 1 << 20
+MAX_KEYS_A_CALL = 1000
+_WRITE: Final = Script("profile_write")
+
+
+def tag_of(raw: bytes | None) -> bytes:
+    """What a write compares: position and counter, whatever the layout version; empty for no profile."""
+    return b"" if raw is None else raw[8:32]
 
 
 class Outcome(IntEnum):
@@ -49,14 +60,35 @@ class ProfileStore:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._keys = connection.keys
 
     async def read(self, epoch: int, subjects: Sequence[str]) -> list[bytes | None]:
-        """Profiles in the order of `subjects`; None where there is none."""
-        raise NotImplementedError
+        """Profiles in the order of `subjects`; None where there is none. One round trip (one a node)."""
+        commands = self._read_commands(epoch, subjects)
+        return self._profiles(await self._connection.pipeline(commands))
 
     async def read_with_fence(self, epoch: int, partition: int, subjects: Sequence[str]) -> Snapshot:
-        """Fence, then profiles, with meta and space: one round trip (one a node on a cluster)."""
-        raise NotImplementedError
+        """Fence, then profiles, with meta and space: one round trip (on a cluster a second one for the
+        profiles, since nodes keep no common order)."""
+        heads: list[tuple[Any, ...]] = [
+            ("GET", self._keys.aggregates(epoch, partition).fence),
+            ("HGETALL", self._keys.meta),
+            ("HGETALL", self._keys.space),
+        ]
+        reads = self._read_commands(epoch, subjects)
+        if self._connection.is_cluster:
+            replies = await self._connection.pipeline(heads)
+            replies += await self._connection.pipeline(reads)
+        else:
+            replies = await self._connection.pipeline(heads + reads)
+        return Snapshot(
+            meta=decode_meta(replies[1]),
+            space=decode_space(replies[2]),
+            fence=Fence.decode(replies[0]),
+            profiles=self._profiles(replies[3:]),
+            # After the read: a server that changed before or during it shows here.
+            identity=await self._connection.identity(),
+        )
 
     async def write(
         self,
@@ -66,18 +98,65 @@ class ProfileStore:
         expire_ms: int,
         registry: Mapping[int, str] | None = None,
     ) -> list[Outcome]:
-        """Write each profile whose position and counter are still those of `read`; one outcome each, in order.
+        """Write each profile whose position and counter are still those of `read`; one outcome each, in
+        order, in one round trip (one a node).
 
         A subject may stand in `writes` once. `expire_ms` from now the value goes (garbage collection only).
         `registry` (item key → id) is set first, with the same expiry. Sending a write again after an error
         is safe: had it arrived, it answers CHANGED.
         """
-        raise NotImplementedError
+        commands: list[tuple[Any, ...]] = [
+            ("SET", self._keys.registry(epoch, item_key), item_id, "PX", expire_ms)
+            for item_key, item_id in (registry or {}).items()
+        ]
+        registered = len(commands)
+        for part in self._parts(writes):
+            keys = [self._keys.profile(epoch, write.subject) for write in part]
+            pairs = [data for write in part for data in (tag_of(write.read), write.value)]
+            commands.append(_WRITE.call(keys, expire_ms, *pairs))
+        replies = await self._connection.pipeline(commands)
+        return [Outcome(code) for codes in replies[registered:] for code in codes]
 
     async def publish(self, changes: Mapping[str, Position]) -> None:
-        """Tell the subscribers of each subject how far its profile has got."""
-        raise NotImplementedError
+        """Tell the subscribers of each subject how far its profile has got. One round trip (one a node)."""
+        await self._connection.pipeline(
+            [
+                ("SPUBLISH", self._keys.channel(subject), str(position))
+                for subject, position in changes.items()
+            ]
+        )
 
     async def item_ids(self, epoch: int, item_keys: Sequence[int]) -> dict[int, str]:
         """Ids from the registry (items in no catalogue); keys that it does not know are left out."""
-        raise NotImplementedError
+        keys = [self._keys.registry(epoch, item_key) for item_key in item_keys]
+        replies = self._profiles(await self._connection.pipeline(self._get_commands(keys)))
+        return {item_key: reply.decode() for item_key, reply in zip(item_keys, replies, strict=True) if reply}
+
+    def _read_commands(self, epoch: int, subjects: Sequence[str]) -> list[tuple[Any, ...]]:
+        return self._get_commands([self._keys.profile(epoch, subject) for subject in subjects])
+
+    def _get_commands(self, keys: list[bytes]) -> list[tuple[Any, ...]]:
+        if self._connection.is_cluster:
+            return [("GET", key) for key in keys]
+        return [
+            ("MGET", *keys[first : first + MAX_KEYS_A_CALL]) for first in range(0, len(keys), MAX_KEYS_A_CALL)
+        ]
+
+    def _profiles(self, replies: list[Any]) -> list[bytes | None]:
+        return replies if self._connection.is_cluster else [value for part in replies for value in part]
+
+    def _parts(self, writes: Sequence[ProfileWrite]) -> Iterator[Sequence[ProfileWrite]]:
+        if self._connection.is_cluster:
+            for write in writes:
+                yield (write,)
+            return
+        part: list[ProfileWrite] = []
+        size_bytes = 0
+        for write in writes:
+            if part and (size_bytes + len(write.value) > MAX_CALL_BYTES or len(part) == MAX_KEYS_A_CALL):
+                yield part
+                part, size_bytes = [], 0
+            part.append(write)
+            size_bytes += len(write.value)
+        if part:
+            yield part

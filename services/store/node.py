@@ -1,0 +1,79 @@
+"""One server: a few connections, each carrying one pipelined exchange at a time.
+
+The client library gives the socket, the handshake (TLS, AUTH, SELECT) and the parser; what is sent when, and
+what is sent again, is decided here and in `connection`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+# One exchange occupies one connection. Eight let slow scripts and quick reads pass each other;
+# more would only queue inside the single-threaded server.
+MAX_LINKS = 8
+
+
+class Node:
+    """A bounded pool of links to one address. Whatever breaks inside an exchange closes its link."""
+
+    def __init__(self, name: str, make: Callable[[], AbstractConnection], opened: Callable[[], None]) -> None:
+        self.name = name
+        self._make = make
+        self._opened = opened
+        self._free: list[AbstractConnection] = []
+        self._places = asyncio.Semaphore(MAX_LINKS)
+
+    async def exchange(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send all, then read one reply each; an error reply stands in the list as the exception.
+
+        Raises redis' ConnectionError or OSError when the link breaks: then any of the commands may have run.
+        """
+        async with self._places:
+            link = self._free.pop() if self._free else await self.open()
+            try:
+                await link.send_packed_command(link.pack_commands(commands), check_health=False)
+                replies = [await self._reply(link) for _ in commands]
+            except BaseException:
+                await close_link(link)
+                raise
+            self._free.append(link)
+            return replies
+
+    async def open(self) -> AbstractConnection:
+        """A link of its own, connected; the caller closes it with `close_link`."""
+        link = self._make()
+        try:
+            await link.connect()  # type: ignore[no-untyped-call]
+        except BaseException:
+            await close_link(link)
+            raise
+        self._opened()
+        return link
+
+    async def drop_idle(self) -> None:
+        """Close links that nobody uses: after a restart they are dead, after a failover they lead astray."""
+        idle, self._free = self._free, []
+        for link in idle:
+            await close_link(link)
+
+    @staticmethod
+    async def _reply(link: AbstractConnection) -> Any:
+        try:
+            return await link.read_response()
+        except RedisConnectionError as error:
+            if getattr(error, "status_code", None) == "LOADING" or type(error).__name__ == "BusyLoadingError":
+                return error  # a reply like any other: the link is in order
+            raise
+        except ResponseError as error:
+            return error
+
+
+async def close_link(link: AbstractConnection) -> None:
+    """Close without waiting for the other side."""
+    await link.disconnect(nowait=True)

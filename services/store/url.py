@@ -1,0 +1,71 @@
+"""`FRESHET_STORE_URL`: what may stand in it, and the connections that it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+    parse_url,
+)
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from services.store.errors import StoreMisconfiguredError
+
+_SCHEMES = {
+    "valkey": "redis",
+    "redis": "redis",
+    "valkeys": "rediss",
+    "rediss": "rediss",
+    "unix": "unix",
+    "valkey+unix": "unix",
+    "redis+unix": "unix",
+}
+_CLUSTER = "+cluster"
+
+
+class Target(NamedTuple):
+    """What a URL names. `text` is fit for messages: without user, password and options."""
+
+    is_cluster: bool
+    make: Callable[[str | None, int | None], AbstractConnection]
+    text: str
+
+
+def read_url(url: str, connect_timeout_s: float) -> Target:
+    """Raises StoreMisconfiguredError, never with the password in it."""
+    parts = urlsplit(url)
+    is_cluster = parts.scheme.endswith(_CLUSTER)
+    scheme = _SCHEMES.get(parts.scheme.removesuffix(_CLUSTER))
+    if scheme is None or (is_cluster and scheme == "unix"):
+        raise StoreMisconfiguredError(
+            f"FRESHET_STORE_URL: {parts.scheme or 'no scheme'}:// is not one of valkey://, redis://, "
+            "rediss://, unix:///path, valkey+cluster://, redis+cluster://, rediss+cluster://"
+        )
+    try:
+        text = f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+        options: dict[str, Any] = dict(parse_url(urlunsplit(parts._replace(scheme=scheme))))
+    except ValueError as error:
+        raise StoreMisconfiguredError(f"FRESHET_STORE_URL cannot be read: {error}") from None
+    if is_cluster and options.get("db"):
+        raise StoreMisconfiguredError("FRESHET_STORE_URL: a cluster has database 0 only; leave the path out")
+    kind: type[AbstractConnection] = options.pop("connection_class", Connection)
+    for bound in ("max_connections", "timeout", "retry_on_timeout"):  # of the library's pool, unused here
+        options.pop(bound, None)
+    # Every call has one deadline around it (connection.py); a timer for each reply would cost more than that.
+    options |= {"socket_timeout": None, "socket_connect_timeout": connect_timeout_s, "protocol": 2}
+    if kind is not UnixDomainSocketConnection:
+        options |= {"socket_keepalive": True}
+
+    def make(host: str | None, port: int | None) -> AbstractConnection:
+        address = {} if host is None else {"host": host, "port": port}
+        return kind(**{**options, **address, "retry": Retry(NoBackoff(), 0)})
+
+    assert kind in (Connection, SSLConnection, UnixDomainSocketConnection)
+    return Target(is_cluster, make, text)
