@@ -18,7 +18,7 @@ from typing import Self
 _PORTS = range(20_000, 32_000)
 # Generous: a slow machine under load only makes the tests slower.
 _READY_TIMEOUT_S = 60.0
-_STOP_TIMEOUT_S = 20.0
+_STOP_TIMEOUT_S = 60.0
 _POLL_S = 0.01
 # Reads a pipe whose other end is the test run; when that is gone, by whatever means, so is the server.
 _GUARD = 'while read -r _; do :; done; kill -9 "$0" 2>/dev/null'

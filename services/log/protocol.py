@@ -13,6 +13,10 @@ from typing import NamedTuple, Protocol
 
 from services.kernel.position import Position
 
+# Key, value and headers of one record. Below Kafka's default `message.max.bytes` with room for the envelope,
+# so that what one adapter takes the other takes too.
+RECORD_BYTES_MAX = 1_000_000
+
 
 class Topic(StrEnum):
     """The three topics of a namespace; adapters turn them into `{ns}.events.g{generation}` and so on."""
@@ -73,6 +77,18 @@ class LogUnavailableError(LogError):
     """The log does not answer."""
 
 
+class RecordTooLargeError(LogError):
+    """The record has more than RECORD_BYTES_MAX bytes; nothing was appended and a retry does not help."""
+
+
+class LogLostError(LogError):
+    """A partition ends before the offset to read from: the log was recreated or restored from an older copy.
+
+    Reading on would skip what comes until that offset is reached again. A `seek` to an offset that exists
+    ends it.
+    """
+
+
 class Producer(Protocol):
     """Appends records. Safe for many callers at once."""
 
@@ -92,21 +108,27 @@ class Producer(Protocol):
         """Bytes handed over that the log has not resolved yet, timed-out ones included."""
 
     async def ready(self) -> None:
-        """Raise LogUnavailableError, saying what is wrong, unless an append would work now. Answers in 100 ms."""
+        """Raise LogUnavailableError, saying what is wrong, unless an append would work now.
+
+        Answers within 100 ms or so, whatever the log does."""
 
     async def stop(self) -> None:
         """Flush for a bounded time, then let go."""
 
 
 class Assignment(Protocol):
-    """Told about partitions by a group consumer; both run between two fetches, never during one."""
+    """Told about partitions by a consumer.
+
+    Both run in the task that calls `fetch`, before it reads, so never while a batch is being applied; hence
+    an assignment is made by the first `fetch`, not by `start`."""
 
     async def assigned(self, partitions: Sequence[int]) -> dict[int, int]:
         """Partitions are ours now. Answers the offsets to start from; a partition left out starts at its
         committed offset, or at the earliest record when there is none."""
 
     async def revoked(self, partitions: Sequence[int]) -> None:
-        """Partitions are about to go to somebody else: commit what is applied."""
+        """Partitions are about to go to somebody else: commit what is applied. They may be gone already (this
+        process was paused for too long): then `commit` raises LogError, which may be left to the consumer."""
 
 
 class Consumer(Protocol):
@@ -117,7 +139,8 @@ class Consumer(Protocol):
 
     async def fetch(self, max_records: int, max_wait_ms: int) -> dict[int, list[Record]]:
         """The next records by partition, in order. Empty when none came within `max_wait_ms`; wakes at once
-        when one arrives. Raises LogUnavailableError while the log is away (call again to retry)."""
+        when one arrives. Raises LogUnavailableError while the log is away (call again to retry), LogLostError
+        when the log ends before the offset to read from."""
 
     def seek(self, partition: int, offset: int) -> None:
         """The next fetch of that partition starts at `offset` (or the first record after it)."""
@@ -127,7 +150,9 @@ class Consumer(Protocol):
         the partition is no longer ours."""
 
     async def stop(self) -> None:
-        """Leave the group at once, so that its partitions move without waiting for a session time-out."""
+        """Leave the group at once, so that its partitions move without waiting for a session time-out.
+
+        Does not call `revoked`: the caller commits first."""
 
 
 class EventLog(Protocol):

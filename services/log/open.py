@@ -1,0 +1,32 @@
+"""From `FRESHET_LOG_URL` to an event log."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from services.kernel.settings import LogSettings, SettingsError
+from services.log.protocol import EventLog
+
+STREAMS_SCHEMES = frozenset(
+    {"valkey", "valkeys", "redis", "rediss", "unix", "valkey+unix", "redis+unix"},
+)
+
+
+def open_log(settings: LogSettings) -> EventLog:
+    """The log that `settings.log_url` names; connects on first use. Raises SettingsError for a bad URL.
+
+    The adapter's client library is imported here and not before: an image carries the one that it needs.
+    """
+    scheme = urlsplit(settings.log_url).scheme
+    if scheme in STREAMS_SCHEMES:
+        from services.log.streams import StreamsLog
+
+        return StreamsLog(settings)
+    if scheme == "kafka":
+        from services.log.kafka import KafkaLog
+
+        return KafkaLog(settings)
+    raise SettingsError(
+        f"FRESHET_LOG_URL starts with {scheme or 'no scheme'!r}: use kafka://host:port[,host:port], "
+        "valkey://host:port/0, rediss://… or unix:///path/to/socket"
+    )

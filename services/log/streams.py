@@ -1,0 +1,80 @@
+"""The embedded log: Valkey Streams (or Redis), one stream a partition. For one node, not for a cluster.
+
+It holds at most `FRESHET_LOG_MAX_RECORDS` records a topic, an equal share in each partition, and trims only
+what every group that ever joined has applied. What a 202 promises holds as far as the server's append-only
+file does: with `appendfsync everysec` a SIGKILL loses nothing, a power cut up to a second.
+"""
+
+from __future__ import annotations
+
+from redis.exceptions import ResponseError
+
+from services.kernel.settings import LogSettings
+from services.log.protocol import Bounds, Record, Topic
+from services.log.streams_address import TopicKeys, client_url
+from services.log.streams_codec import unpack
+from services.log.streams_consumer import StreamsConsumer, read_bounds
+from services.log.streams_link import Link
+from services.log.streams_producer import StreamsProducer, ensure_topic
+
+
+class StreamsLog:
+    """The EventLog over Valkey Streams."""
+
+    def __init__(self, settings: LogSettings) -> None:
+        client_url(settings.log_url)  # a bad URL is an error now, not with the first event
+        self.generation = settings.log_generation
+        self._settings = settings
+        self._link = Link(settings.log_url)
+
+    def producer(self) -> StreamsProducer:
+        """See EventLog.producer."""
+        return StreamsProducer(self._settings)
+
+    def consumer(self, topic: Topic, group: str | None) -> StreamsConsumer:
+        """See EventLog.consumer."""
+        return StreamsConsumer(self._settings, topic, group)
+
+    async def partition_count(self, topic: Topic) -> int:
+        """See EventLog.partition_count."""
+        return await ensure_topic(self._link, self._keys(topic), self._settings)
+
+    async def bounds(self, topic: Topic) -> dict[int, Bounds]:
+        """See EventLog.bounds."""
+        partitions = await self.partition_count(topic)
+        pairs = await read_bounds(self._link, self._keys(topic), partitions)
+        return {partition: Bounds(first, end) for partition, (first, end) in enumerate(pairs)}
+
+    async def committed(self, topic: Topic, group: str) -> dict[int, int]:
+        """See EventLog.committed."""
+        partitions = await self.partition_count(topic)
+        names = [f"{group}:{partition}" for partition in range(partitions)]
+        try:
+            values = await self._link.call("HMGET", self._keys(topic).commits, *names)
+        except ResponseError as error:
+            raise self._link.refusal(error) from None
+        return {
+            partition: int(value)
+            for partition, value in enumerate(values)
+            if value is not None and int(value) >= 0
+        }
+
+    async def read_at(self, topic: Topic, partition: int, offset: int) -> Record | None:
+        """See EventLog.read_at."""
+        if offset < 0:
+            return None
+        entry_id = f"0-{offset + 1}"
+        try:
+            entries = await self._link.call("XRANGE", self._keys(topic).stream(partition), entry_id, entry_id)
+        except ResponseError as error:
+            raise self._link.refusal(error) from None
+        if not entries:
+            return None
+        return unpack(self.generation, partition, offset, 1, entries[0][1][1])[0]
+
+    async def close(self) -> None:
+        """See EventLog.close."""
+        await self._link.close()
+
+    def _keys(self, topic: Topic) -> TopicKeys:
+        return TopicKeys.of(self._settings, topic)
