@@ -1,0 +1,75 @@
+"""From an event to what it does to a profile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from services.kernel.bank import WeightOf
+from services.kernel.event import Event, item_lines
+from services.kernel.event_type import UNRECORDED, EventType, EventTypes
+from services.kernel.ids import event_hash, item_key
+from services.kernel.position import Position
+from services.kernel.profile import (
+    SEEN_BOUGHT,
+    SEEN_DISLIKED,
+    SEEN_FINISHED,
+    SEEN_VIEWED,
+    Change,
+    Line,
+)
+
+# Who rates, likes or carts an item has seen it; taking it out of the cart says nothing new.
+_REASONS: Final[Mapping[int, int]] = MappingProxyType(
+    {
+        EventType.PURCHASE: SEEN_BOUGHT,
+        EventType.VIDEO_COMPLETE: SEEN_FINISHED,
+        EventType.DISLIKE: SEEN_DISLIKED,
+        EventType.CART_REMOVE: 0,
+    }
+)
+_VIDEO: Final = frozenset({EventType.VIDEO_START, EventType.VIDEO_PROGRESS, EventType.VIDEO_COMPLETE})
+_TIME_MAX_S: Final = 2**32 - 1
+_VALUE_MAX: Final = 3.4e38  # f32
+
+
+def weight_of(types: EventTypes) -> WeightOf:
+    """Weights by type number and ring value, as `rebuild_bank` takes them."""
+
+    def weight(number: int, value: float) -> float:
+        return types.weight(number, None if math.isnan(value) else value)
+
+    return weight
+
+
+def change_of(event: Event, position: Position, types: EventTypes) -> Change:
+    """What `Profile.apply` needs of an event. Raises UnknownEventTypeError for a type of another deployment."""
+    number = types.number(event.event_type)
+    lines: tuple[Line, ...] = ()
+    if number not in UNRECORDED:
+        lines = tuple(
+            Line(item_key(item_id), types.weight(number, event.rating), _value(event, number, price))
+            for item_id, _, price in item_lines(event)
+        )
+    return Change(
+        position,
+        event_hash(event.event_id),
+        event.received_at,
+        min(event.timestamp // 1000, _TIME_MAX_S),
+        number,
+        _REASONS.get(number, SEEN_VIEWED),
+        lines,
+    )
+
+
+def _value(event: Event, number: int, price: float | None) -> float:
+    """What the ring keeps of an event's numbers: stars, how far a video has run, else value or price."""
+    if number == EventType.RATING:
+        value = event.rating
+    elif number in _VIDEO:
+        value = event.progress
+    else:
+        value = event.value if event.value is not None else price
+    return math.nan if value is None else max(-_VALUE_MAX, min(value, _VALUE_MAX))

@@ -1,0 +1,359 @@
+"""What is known about one subject: one binary value, little endian, its header first.
+
+Header of 64 bytes, then the sections without gaps:
+
+    0 u8 format version · 1 u8 flags · 2 u8 K · 3 u8 0 · 4 u16 d · 6 u16 ring entries
+    8 u32 generation · 12 u32 partition · 16 i64 offset · 24 u64 counter      (the guard, bytes 8 to 32)
+    32 u64 space id · 40 u32 space epoch · 44 u16 seen entries · 46 u16 duplicate hashes
+    48 u64 events · 56 u64 last received_at, ms
+    bank f32[K, d] · bank weights f32[K] · ring RING_DTYPE[] · seen SEEN_DTYPE[] · duplicates u64[]
+
+Sections stay packed bytes between two records: applying one touches a few of them, never all fields.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.kernel.bank import (
+    RING_CAPACITY,
+    RING_DTYPE,
+    FloatArray,
+    Space,
+    VectorOf,
+    WeightOf,
+    add_late,
+    add_newest,
+    bank_rows,
+    bank_weights,
+    empty_bank,
+    rebuild_flat_bank,
+)
+from services.kernel.position import Position
+
+FORMAT_VERSION: Final = 1
+FLAG_TOMBSTONE: Final = 1
+HEADER_BYTES: Final = 64
+GUARD: Final = slice(8, 32)  # position and counter: what a conditional write compares
+DUPLICATES_CAPACITY: Final = 128  # clients keep no more unacknowledged events a subject
+SEEN_DTYPE: Final = np.dtype([("fingerprint", "<u4"), ("day", "<u2"), ("reason", "u1")])
+
+SEEN_VIEWED: Final = 1
+SEEN_BOUGHT: Final = 2
+SEEN_FINISHED: Final = 4
+SEEN_DISLIKED: Final = 8
+
+_HEADER: Final = struct.Struct("<BBBBHHIIqQQIHHQQ")
+_GUARD_FIELDS: Final = struct.Struct("<IIqQ")
+_RING_ENTRY: Final = struct.Struct("<QIfB")
+_SEEN_ENTRY: Final = struct.Struct("<IHB")
+_U16: Final = struct.Struct("<H")
+_U32: Final = struct.Struct("<I")
+_U64: Final = struct.Struct("<Q")
+_RING_BYTES: Final = _RING_ENTRY.size
+_RING_MAX_BYTES: Final = RING_CAPACITY * _RING_BYTES
+_SEEN_BYTES: Final = _SEEN_ENTRY.size
+_DUPLICATES_MAX_BYTES: Final = DUPLICATES_CAPACITY * 8
+_FINGERPRINT_MASK: Final = 0xFFFFFFFF
+
+
+class LayoutError(Exception):
+    """The bytes are no profile of a known layout version; the profile is rebuilt from nothing."""
+
+
+class PositionMismatchError(Exception):
+    """A record of another log than the one that the profile was built from; nothing may be skipped."""
+
+
+class Line(NamedTuple):
+    """One item of an event: its key, the event's weight for it, its value (NaN: none)."""
+
+    item: int
+    weight: float
+    value: float
+
+
+class Change(NamedTuple):
+    """What a profile needs of one event. `time_s` is the event's own time, `received_at_ms` ingest's clock.
+
+    `lines` is empty for events that only count (searches, impressions, identify). `reason` is the SEEN_ bit
+    that the event sets for its items, 0 for none.
+    """
+
+    position: Position
+    event_hash: int
+    received_at_ms: int
+    time_s: int
+    type_number: int
+    reason: int
+    lines: tuple[Line, ...]
+
+
+class ProfileRules(NamedTuple):
+    """What is the same for all profiles of a batch."""
+
+    space: Space
+    vector_of: VectorOf
+    weight_of: WeightOf
+    ttl_ms: int
+    seen_capacity: int
+
+
+class Profile:
+    """A subject's state. Changed in place by `apply` and `delete`; `encode` gives the stored bytes."""
+
+    __slots__ = (
+        "_duplicates",
+        "_flat",
+        "_ring",
+        "_seen",
+        "counter",
+        "d",
+        "events",
+        "k",
+        "position",
+        "received_at_ms",
+        "space_epoch",
+        "space_id",
+        "tombstone",
+    )
+
+    position: Position | None  # of the last record applied; None: nothing ever was
+    counter: int  # records that moved the profile, duplicates too
+    events: int
+    received_at_ms: int
+    tombstone: bool
+    space_id: int
+    space_epoch: int
+    k: int
+    d: int
+    _flat: FloatArray
+    _ring: bytes
+    _seen: bytes
+    _duplicates: bytes
+
+    def __init__(self, space: Space) -> None:
+        self.position = None
+        self.counter = 0
+        self.events = 0
+        self.received_at_ms = 0
+        self.tombstone = False
+        self._clear(space)
+
+    @classmethod
+    def empty(cls, space: Space) -> Profile:
+        """A subject nobody has heard of: no position, nothing in any section."""
+        return cls(space)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Profile:
+        """Read stored bytes. Raises LayoutError for an unknown version or a length that does not add up."""
+        if len(data) < HEADER_BYTES or data[0] != FORMAT_VERSION:
+            raise LayoutError(f"profile layout {data[0] if data else 'of no bytes'}, known: {FORMAT_VERSION}")
+        self = cls.__new__(cls)
+        fields = _HEADER.unpack_from(data)
+        flags, self.k, self.d, ring = fields[1], fields[2], fields[4], fields[5]
+        generation, partition, offset, self.counter = fields[6:10]
+        self.space_id, self.space_epoch, seen, duplicates, self.events, self.received_at_ms = fields[10:]
+        self.tombstone = bool(flags & FLAG_TOMBSTONE)
+        self.position = Position(generation, partition, offset) if self.counter else None
+        numbers = self.k * self.d + self.k
+        ring_at = HEADER_BYTES + 4 * numbers
+        seen_at = ring_at + ring * _RING_BYTES
+        duplicates_at = seen_at + seen * _SEEN_BYTES
+        if len(data) != duplicates_at + duplicates * 8:
+            raise LayoutError(
+                f"profile of {len(data)} bytes, its header says {duplicates_at + duplicates * 8}"
+            )
+        self._flat = np.frombuffer(data, np.float32, numbers, HEADER_BYTES).copy()
+        self._ring = data[ring_at:seen_at]
+        self._seen = data[seen_at:duplicates_at]
+        self._duplicates = data[duplicates_at:]
+        return self
+
+    def encode(self) -> bytes:
+        """The bytes to store. A tombstone is its header alone."""
+        position = self.position or Position(0, 0, 0)
+        header = _HEADER.pack(
+            FORMAT_VERSION,
+            FLAG_TOMBSTONE if self.tombstone else 0,
+            *(self.k, 0, self.d, len(self._ring) // _RING_BYTES),
+            *(*position, self.counter, self.space_id, self.space_epoch),
+            *(len(self._seen) // _SEEN_BYTES, len(self._duplicates) // 8, self.events, self.received_at_ms),
+        )
+        return b"".join((header, self._flat.tobytes(), self._ring, self._seen, self._duplicates))
+
+    @property
+    def guard(self) -> bytes:
+        """Bytes GUARD of the encoding (position and counter), or nothing while the profile is empty."""
+        return _GUARD_FIELDS.pack(*self.position, self.counter) if self.position else b""
+
+    @property
+    def bank(self) -> FloatArray:
+        """S, a view, f32[K, d]."""
+        return bank_rows(self._flat, self.k, self.d)
+
+    @property
+    def bank_weight(self) -> FloatArray:
+        """W, a view, f32[K]."""
+        return bank_weights(self._flat, self.k, self.d)
+
+    @property
+    def ring(self) -> NDArray[Any]:
+        """Recent events, RING_DTYPE[≤ 128], oldest first, read-only."""
+        return np.frombuffer(self._ring, RING_DTYPE)
+
+    @property
+    def seen(self) -> NDArray[Any]:
+        """Items that a scenario may hide, SEEN_DTYPE[≤ capacity], oldest day first, read-only."""
+        return np.frombuffer(self._seen, SEEN_DTYPE)
+
+    @property
+    def duplicates(self) -> NDArray[np.uint64]:
+        """Hashes of the last event ids applied, u64[≤ 128], oldest first, read-only."""
+        return np.frombuffer(self._duplicates, np.dtype("<u8"))
+
+    def in_space(self, space: Space) -> bool:
+        """Whether the bank stands in `space`; if not, `rebuild_bank` gives the one that does."""
+        return self.space_id == space.space_id and self.d == space.d and self.k == space.k
+
+    def expired(self, now_ms: int, ttl_ms: int) -> bool:
+        """Whether the subject is forgotten at `now_ms`: nothing came for longer than the TTL."""
+        return now_ms - self.received_at_ms > ttl_ms
+
+    def is_new(self, position: Position) -> bool:
+        """Whether a record at `position` is above what is applied.
+
+        Raises PositionMismatchError where the two cannot be compared: a smaller generation than the stored
+        one, or another partition in the same generation.
+        """
+        own = self.position
+        if own is None or position.generation > own.generation:
+            return True
+        if position.generation < own.generation or position.partition != own.partition:
+            raise PositionMismatchError(
+                f"a record at {position} for a profile at {own}: the log is not the one that built the store"
+            )
+        return position.offset > own.offset
+
+    def apply(self, change: Change, rules: ProfileRules) -> bool:
+        """Apply one event that `is_new`. False: a duplicate, which moved position and counter only.
+
+        1. A gap longer than the TTL empties the sections, a new vector space rebuilds the bank.
+        2. A known event id moves position and counter, nothing else.
+        3. Each line takes its place in time in ring and bank, and marks its item as seen.
+        """
+        # 1.
+        if self.tombstone or (self.counter and self.expired(change.received_at_ms, rules.ttl_ms)):
+            self.tombstone = False
+            self.events = 0
+            self.received_at_ms = 0
+            self._clear(rules.space)
+        self.position = change.position
+        self.counter += 1
+        # 2.
+        hashed = _U64.pack(change.event_hash)
+        if _aligned_find(self._duplicates, hashed, 8) >= 0:
+            return False
+        self._duplicates = (self._duplicates + hashed)[-_DUPLICATES_MAX_BYTES:]
+        self.events += 1
+        self.received_at_ms = max(self.received_at_ms, change.received_at_ms)
+        # 3.
+        if change.lines:
+            if self.space_id != rules.space.space_id or self.space_epoch != rules.space.epoch:
+                self._enter(rules)
+            for line in change.lines:
+                self._apply_line(line, change, rules)
+        return True
+
+    def delete(self, position: Position, received_at_ms: int) -> None:
+        """Apply the deletion of the user: a tombstone, its header alone, keeps position and counter."""
+        self.position = position
+        self.counter += 1
+        self.events = 0
+        self.received_at_ms = received_at_ms
+        self.tombstone = True
+        self._clear(None)
+
+    def latest_items(
+        self, time_s: int, window_s: int, without: int, limit: int
+    ) -> list[tuple[int, int, float]]:
+        """Up to `limit` latest distinct items but `without` within `window_s` of `time_s`, newest first.
+
+        Each as (item, type number, value) of its newest event there.
+        """
+        found: list[tuple[int, int, float]] = []
+        known = {without}
+        ring = self._ring
+        oldest = time_s - window_s
+        for at in range(len(ring) - _RING_BYTES, -1, -_RING_BYTES):
+            item, entry_s, value, number = _RING_ENTRY.unpack_from(ring, at)
+            if entry_s < oldest:
+                break
+            if item not in known and entry_s <= time_s + window_s:
+                known.add(item)
+                found.append((item, number, value))
+                if len(found) == limit:
+                    break
+        return found
+
+    def _clear(self, space: Space | None) -> None:
+        self.k = space.k if space else 0
+        self.d = space.d if space else 0
+        self.space_id = space.space_id if space else 0
+        self.space_epoch = space.epoch if space else 0
+        self._flat = empty_bank(space) if space else np.zeros(0, dtype=np.float32)
+        self._ring = self._seen = self._duplicates = b""
+
+    def _enter(self, rules: ProfileRules) -> None:
+        space = rules.space
+        if not self.in_space(space):
+            self._flat = rebuild_flat_bank(self.ring, rules.vector_of, rules.weight_of, space)
+        self.k, self.d = space.k, space.d
+        self.space_id, self.space_epoch = space.space_id, space.epoch
+
+    def _apply_line(self, line: Line, change: Change, rules: ProfileRules) -> None:
+        ring = self._ring
+        entry = _RING_ENTRY.pack(line.item, change.time_s, line.value, change.type_number)
+        vector = rules.vector_of(line.item) if line.weight else None
+        if not ring or _U32.unpack_from(ring, len(ring) - _RING_BYTES + 8)[0] <= change.time_s:
+            ring += entry
+            add_newest(self._flat, rules.space, vector, line.weight)
+        else:
+            times = np.frombuffer(ring, RING_DTYPE)["time"]
+            at = int(np.searchsorted(times, change.time_s, side="right"))
+            ring = ring[: at * _RING_BYTES] + entry + ring[at * _RING_BYTES :]
+            add_late(self._flat, rules.space, vector, line.weight, len(times) - at)
+        self._ring = ring[-_RING_MAX_BYTES:]
+        if change.reason:
+            self._see(
+                line.item & _FINGERPRINT_MASK, change.time_s // 86_400, change.reason, rules.seen_capacity
+            )
+
+    def _see(self, fingerprint: int, day: int, reason: int, capacity: int) -> None:
+        """Entries stand by the day last seen; one seen again moves up and keeps its reasons."""
+        seen = self._seen
+        at = _aligned_find(seen, _U32.pack(fingerprint), _SEEN_BYTES)
+        if at >= 0:
+            _, known_day, known_reason = _SEEN_ENTRY.unpack_from(seen, at)
+            day, reason = max(day, known_day), reason | known_reason
+            seen = seen[:at] + seen[at + _SEEN_BYTES :]
+        entry = _SEEN_ENTRY.pack(fingerprint, day, reason)
+        if not seen or _U16.unpack_from(seen, len(seen) - _SEEN_BYTES + 4)[0] <= day:
+            seen += entry
+        else:
+            place = int(np.searchsorted(np.frombuffer(seen, SEEN_DTYPE)["day"], day, side="right"))
+            seen = seen[: place * _SEEN_BYTES] + entry + seen[place * _SEEN_BYTES :]
+        self._seen = seen[-capacity * _SEEN_BYTES :]
+
+
+def _aligned_find(data: bytes, needle: bytes, entry_bytes: int) -> int:
+    """Where an entry of `data` starts with `needle`, or -1."""
+    at = data.find(needle)
+    while at >= 0 and at % entry_bytes:
+        at = data.find(needle, at + 1)
+    return at
