@@ -94,8 +94,9 @@ def add_newest(flat: FloatArray, space: Space, vector: FloatArray | None, weight
     flat *= _decay(space.gammas, space.d)
     if vector is not None and weight:
         k, d = space.k, space.d
-        bank_rows(flat, k, d)[...] += vector * np.float32(weight)
-        flat[k * d :] += np.float32(abs(weight))
+        rows, weights = bank_rows(flat, k, d), bank_weights(flat, k, d)
+        rows += vector if weight == 1.0 else vector * np.float32(weight)
+        weights += np.float32(abs(weight))
 
 
 def add_late(flat: FloatArray, space: Space, vector: FloatArray | None, weight: float, newer: int) -> None:
@@ -104,8 +105,9 @@ def add_late(flat: FloatArray, space: Space, vector: FloatArray | None, weight: 
         return
     k, d = space.k, space.d
     power = _powers(space.gammas)[newer]
-    bank_rows(flat, k, d)[...] += power[:, None] * (vector * np.float32(weight))
-    flat[k * d :] += power * np.float32(abs(weight))
+    rows, weights = bank_rows(flat, k, d), bank_weights(flat, k, d)
+    rows += power[:, None] * (vector * np.float32(weight))
+    weights += power * np.float32(abs(weight))
 
 
 def rebuild_flat_bank(

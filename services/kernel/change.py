@@ -45,7 +45,7 @@ def weight_of(types: EventTypes) -> WeightOf:
 
 
 def change_of(event: Event, position: Position, types: EventTypes) -> Change:
-    """What `Profile.apply` needs of an event. Raises UnknownEventTypeError for a type of another deployment."""
+    """What `Profile.apply` needs of an event. Raises UnknownEventTypeError for a type not configured here."""
     number = types.number(event.event_type)
     lines: tuple[Line, ...] = ()
     if number not in UNRECORDED:
