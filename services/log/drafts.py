@@ -21,3 +21,8 @@ def draft_error(draft: Draft) -> LogError | None:
             f"the record has {size} bytes; the event log takes {RECORD_BYTES_MAX} at most"
         )
     return None
+
+
+def placing_key(draft: Draft) -> bytes:
+    """The key whose hash chooses the partition."""
+    return draft.key if draft.partition_key is None else draft.partition_key
