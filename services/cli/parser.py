@@ -79,6 +79,7 @@ def _release(commands: Any) -> None:
         release, "init", "releases:init", "build a day-0 release from the catalogue and promote it"
     )
     init.add_argument("--items", metavar="FILE", help="take the items from NDJSON instead of the store")
+    init.add_argument("--no-promote", action="store_true", help="publish it, but leave the live one as it is")
     listing = _command(release, "list", "releases:listing", "list releases, the live one marked")
     promote = _command(release, "promote", "releases:promote", "make a published release the live one")
     promote.add_argument("name")

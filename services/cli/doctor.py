@@ -1,0 +1,247 @@
+"""`freshet doctor`: looks at every part of a deployment, and says what is amiss and what mends it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from services.cli.backend import backend
+from services.cli.failure import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL
+from services.cli.output import print_json, print_line
+from services.kernel.release import NoReleaseError, ReleaseError
+from services.local.settings import RunSettings
+from services.log.open import open_log
+from services.log.protocol import EventLog, LogError, Topic
+from services.release.files import open_release
+from services.release.source import ReleaseSource
+from services.store.aggregates import AggregateReader
+from services.store.catalogue import CatalogueReader
+from services.store.connection import Connection, connect
+from services.store.errors import StoreError
+from services.store.meta import Meta, MetaStore
+
+Level = Literal["ok", "warn", "fail"]
+_CHECK_TIMEOUT_S = 10.0
+_LAG_WARN_RECORDS = 10_000  # some seconds of work; more means that the profiler is down or too slow
+_CLOCK_WARN_MS = 2_000  # events more than 5 minutes ahead are rejected; drift shows much earlier
+_UNKNOWN_WARN_SHARE = 0.05
+_SAMPLED_ITEMS = 200
+_COLOURS = {"ok": "\x1b[32m", "warn": "\x1b[33m", "fail": "\x1b[31m"}
+
+
+class Finding(msgspec.Struct):
+    """One line of the report. `mend` says what to do unless all is well."""
+
+    level: Level
+    part: str
+    text: str
+    mend: str = ""
+
+
+@dataclass
+class Patient:
+    """What is looked at."""
+
+    settings: RunSettings
+    log: EventLog
+    connection: Connection
+    meta: Meta | None = None
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Report every finding; the exit status is 1 when something fails, 3 when something needs attention."""
+    with backend() as settings:
+        findings = asyncio.run(_examine(settings))
+    if arguments.as_json:
+        print_json({"findings": findings, "worst": _worst(findings)})
+    else:
+        for finding in findings:
+            print_line(_line(finding))
+    return {"ok": EXIT_OK, "warn": EXIT_PARTIAL, "fail": EXIT_FAILED}[_worst(findings)]
+
+
+def _worst(findings: list[Finding]) -> Level:
+    levels: tuple[Level, ...] = ("fail", "warn", "ok")
+    return next(level for level in levels if any(f.level == level for f in findings) or level == "ok")
+
+
+def _line(finding: Finding) -> str:
+    mark = f"{finding.level:<4}"
+    if sys.stdout.isatty():
+        mark = f"{_COLOURS[finding.level]}{mark}\x1b[0m"
+    mend = f"\n     → {finding.mend}" if finding.mend else ""
+    return f"{mark} {finding.part}: {finding.text}{mend}"
+
+
+async def _examine(settings: RunSettings) -> list[Finding]:
+    patient = Patient(settings, open_log(settings), connect(settings))
+    findings: list[Finding] = []
+    try:
+        for part, check in _CHECKS.items():
+            findings += await _guarded(part, check, patient)
+    finally:
+        await patient.connection.close()
+        await patient.log.close()
+    return findings
+
+
+async def _guarded(
+    part: str, check: Callable[[Patient], AsyncIterator[Finding]], patient: Patient
+) -> list[Finding]:
+    async def collect() -> list[Finding]:
+        return [finding async for finding in check(patient)]
+
+    try:
+        return await asyncio.wait_for(collect(), _CHECK_TIMEOUT_S)
+    except TimeoutError:
+        return [Finding("fail", part, f"no answer within {_CHECK_TIMEOUT_S:.0f} s", _REACH.get(part, ""))]
+    except (StoreError, LogError, ReleaseError) as error:
+        return [Finding("fail", part, str(error), _REACH.get(part, ""))]
+
+
+async def _settings(patient: Patient) -> AsyncIterator[Finding]:
+    settings = patient.settings
+    open_to_all = settings.host not in {"127.0.0.1", "localhost", "::1"} and not settings.key_set()
+    if open_to_all:
+        yield Finding("warn", "settings", f"{settings.host} without keys", "set FRESHET_KEYS")
+    else:
+        yield Finding(
+            "ok", "settings", f"namespace {settings.namespace}, log {settings.log_url.split('@')[-1]}"
+        )
+
+
+async def _log(patient: Patient) -> AsyncIterator[Finding]:
+    for topic in (Topic.EVENTS, Topic.ITEMS):
+        bounds = await patient.log.bounds(topic)
+        held = sum(bound.end - bound.first for bound in bounds.values())
+        yield Finding("ok", "log", f"{topic.value}: {len(bounds)} partitions, {held:,} records")
+    dead = sum(bound.end - bound.first for bound in (await patient.log.bounds(Topic.DEAD)).values())
+    if dead:
+        yield Finding(
+            "warn",
+            "log",
+            f"{dead:,} records could not be applied",
+            "their reasons stand in the headers of the dead topic; send them again once that is mended",
+        )
+
+
+async def _store(patient: Patient) -> AsyncIterator[Finding]:
+    warnings = await patient.connection.check()
+    for warning in warnings:
+        yield Finding("warn", "store", warning)
+    patient.meta = await MetaStore(patient.connection).read()
+    if patient.meta is None:
+        yield Finding(
+            "warn", "store", "empty", "start the profiler; if this store held data, run `freshet replay`"
+        )
+        return
+    space = await MetaStore(patient.connection).read_space()
+    told = f"space {space.name} (epoch {space.space_epoch}, d {space.d})" if space else "no vector space yet"
+    yield Finding("ok", "store", f"{patient.meta.store_id[:12]}, data epoch {patient.meta.epoch}, {told}")
+
+
+async def _lag(patient: Patient) -> AsyncIterator[Finding]:
+    if patient.meta is None:
+        return
+    bounds = await patient.log.bounds(Topic.EVENTS)
+    fences = await AggregateReader(patient.connection).fences(patient.meta.epoch, len(bounds))
+    lags: list[int] = []
+    for (partition, bound), fence in zip(sorted(bounds.items()), fences, strict=True):
+        place = f"partition {partition}"
+        if fence is not None and fence.position.generation == patient.log.generation:
+            offset = fence.position.offset
+            if offset >= bound.end:
+                yield Finding(
+                    "fail", "profiler", f"{place}: the log ends before what is applied", "freshet replay"
+                )
+            elif bound.first > offset + 1:
+                text = f"{place}: {bound.first - offset - 1:,} records were trimmed before they were applied"
+                yield Finding("fail", "profiler", text, "freshet replay --allow-partial")
+            lags.append(max(0, bound.end - 1 - offset))
+        else:
+            lags.append(bound.end - bound.first)
+    told = f"lag {sum(lags):,} records ({', '.join(map(str, lags))} by partition)"
+    if max(lags, default=0) > _LAG_WARN_RECORDS:
+        yield Finding("warn", "profiler", told, "is a profiler running? if so, add partitions and replicas")
+    else:
+        yield Finding("ok", "profiler", told)
+
+
+async def _release(patient: Patient) -> AsyncIterator[Finding]:
+    url = patient.settings.release_url
+    try:
+        directory = await asyncio.to_thread(lambda: ReleaseSource(url).live())
+        manifest = (await asyncio.to_thread(open_release, directory)).manifest
+    except NoReleaseError as error:
+        yield Finding("warn", "release", str(error), "freshet release init")
+        return
+    yield Finding("ok", "release", f"{manifest.name}, {manifest.items:,} items")
+    space = await MetaStore(patient.connection).read_space()
+    if space is not None and space.name != manifest.space.name:
+        yield Finding(
+            "warn",
+            "release",
+            f"profiles are written in space {space.name}, the live release is in {manifest.space.name}",
+            "profiles follow as their users come back; if this stays, restart the profiler",
+        )
+
+
+async def _catalogue(patient: Patient) -> AsyncIterator[Finding]:
+    if patient.meta is None:
+        return
+    reader = CatalogueReader(patient.connection)
+    count = await reader.count(patient.meta.epoch)
+    if count:
+        yield Finding("ok", "catalogue", f"{count:,} items")
+    else:
+        yield Finding("warn", "catalogue", "empty", "freshet items import FILE")
+    popular = await AggregateReader(patient.connection).popular(
+        patient.meta.epoch, patient.meta.partitions, _SAMPLED_ITEMS
+    )
+    keys = [int(key) for key in popular.items]
+    if not keys:
+        return
+    known = await reader.item_ids(patient.meta.epoch, keys)
+    share = 1 - len(known) / len(keys)
+    told = f"{share:.0%} of the {len(keys)} most popular items are in no catalogue"
+    if share > _UNKNOWN_WARN_SHARE:
+        mend = "import the catalogue, or check that events and items spell ids alike"
+        yield Finding("warn", "catalogue", told, mend)
+    else:
+        yield Finding("ok", "catalogue", told)
+
+
+async def _clock(patient: Patient) -> AsyncIterator[Finding]:
+    try:
+        reply: Any = await patient.connection.execute("TIME")
+    except StoreError:  # a cluster has no one clock, and managed servers may forbid the question
+        return
+    ahead_ms = time.time() * 1000 - (int(reply[0]) * 1000 + int(reply[1]) / 1000)
+    told = f"{abs(ahead_ms):.0f} ms {'ahead of' if ahead_ms > 0 else 'behind'} the store's"
+    if abs(ahead_ms) > _CLOCK_WARN_MS:
+        yield Finding("warn", "clock", told, "let both machines take their time from NTP")
+    else:
+        yield Finding("ok", "clock", told)
+
+
+_CHECKS: dict[str, Callable[[Patient], AsyncIterator[Finding]]] = {
+    "settings": _settings,
+    "log": _log,
+    "store": _store,
+    "profiler": _lag,
+    "release": _release,
+    "catalogue": _catalogue,
+    "clock": _clock,
+}
+_REACH = {
+    "log": "is it up? FRESHET_LOG_URL names it",
+    "store": "is it up? FRESHET_STORE_URL names it",
+    "release": "FRESHET_RELEASE_URL names where releases live; `freshet release list` shows them",
+}

@@ -1,0 +1,164 @@
+"""`freshet release`: build, list, check, publish and promote."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from services.cli.backend import backend, release_url
+from services.cli.failure import EXIT_OK, CommandError
+from services.cli.output import print_json, print_line, print_table, say
+from services.kernel.item import Item, decode_item, parse_item
+from services.kernel.release import ReleaseError
+
+
+def init(arguments: argparse.Namespace) -> int:
+    """Build a day-0 release from the catalogue, publish it, make it the live one."""
+    from services.release.repository import promote, publish
+    from services.trainer.day0 import build_day0
+
+    url = release_url(arguments.release_url)
+    items = _items_of_file(arguments.items) if arguments.items else asyncio.run(_items_of_store())
+    now_ms = _now_ms()
+
+    with tempfile.TemporaryDirectory(prefix="freshet-release-") as scratch:
+        name = publish(build_day0(items, Path(scratch), now_ms=now_ms), url)
+    if not arguments.no_promote:
+        promote(url, name, now_ms)
+    if arguments.as_json:
+        print_json({"release": name, "live": not arguments.no_promote, "url": url})
+    else:
+        print_line(f"{name} {'published' if arguments.no_promote else 'is live'} at {url}")
+    return EXIT_OK
+
+
+def listing(arguments: argparse.Namespace) -> int:
+    """List what can be served."""
+    from services.release.repository import list_releases
+
+    url = release_url(arguments.release_url)
+    found = list_releases(url)
+    if arguments.as_json:
+        print_json([entry._asdict() for entry in found])
+    elif not found:
+        say(f"no releases at {url}; `freshet release init` builds one from the catalogue")
+    else:
+        rows = [
+            [
+                "*" if entry.live else "",
+                entry.name,
+                entry.kind,
+                f"{entry.items:,}",
+                _when(entry.created_at_ms),
+            ]
+            for entry in found
+        ]
+        print_table(("live", "name", "kind", "items", "made"), rows)
+    return EXIT_OK
+
+
+def promote(arguments: argparse.Namespace) -> int:
+    """Switch to a published release; services follow within FRESHET_RELEASE_POLL_MS."""
+    from services.release.repository import promote as switch
+
+    url = release_url(arguments.release_url)
+    switch(url, arguments.name, _now_ms())
+    if arguments.as_json:
+        print_json({"release": arguments.name, "live": True, "url": url})
+    else:
+        print_line(f"{arguments.name} is live at {url}")
+    return EXIT_OK
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Check files, hashes, contract and graph of a release, as a service would before it takes it."""
+    from services.release.repository import check as check_files
+    from services.release.source import ReleaseSource
+
+    directory = (
+        Path(arguments.directory)
+        if arguments.directory
+        else ReleaseSource(release_url(arguments.release_url)).live()
+    )
+    if not directory.is_dir():
+        raise CommandError(f"{directory}: no such directory")
+    manifest = check_files(directory)
+    _check_graph(directory)
+    if arguments.as_json:
+        print_json({"release": manifest.name, "items": manifest.items, "ok": True})
+    else:
+        print_line(f"{manifest.name}: {manifest.items:,} items, all checks passed")
+    return EXIT_OK
+
+
+def publish(arguments: argparse.Namespace) -> int:
+    """Copy a release directory to where releases live."""
+    from services.release.repository import promote as switch
+    from services.release.repository import publish as copy
+
+    url = release_url(arguments.release_url)
+    if not Path(arguments.directory).is_dir():
+        raise CommandError(f"{arguments.directory}: no such directory")
+    name = copy(Path(arguments.directory), url)
+    if arguments.promote:
+        switch(url, name, _now_ms())
+    if arguments.as_json:
+        print_json({"release": name, "live": arguments.promote, "url": url})
+    else:
+        hint = (
+            "is live" if arguments.promote else f"published; `freshet release promote {name}` makes it live;"
+        )
+        print_line(f"{name} {hint} {url}")
+    return EXIT_OK
+
+
+def _items_of_file(name: str) -> Iterable[Item]:
+    """Items as the store or POST /items has them, one JSON object a line."""
+    from services.cli.rows import open_rows
+
+    found = []
+    for row in open_rows(name, "ndjson", None).rows():
+        if row.values is None:
+            raise CommandError(f"{name}, row {row.number + 1}: {row.error}")
+        try:
+            found.append(parse_item(row.values))
+        except ValueError as error:
+            raise CommandError(f"{name}, row {row.number + 1}: {error}") from None
+    return found
+
+
+async def _items_of_store() -> list[Item]:
+    from services.store.catalogue import CatalogueReader
+    from services.store.connection import connect
+    from services.store.meta import MetaStore
+
+    with backend() as settings:
+        connection = connect(settings)
+        try:
+            meta = await MetaStore(connection).read()
+            if meta is None:
+                raise ReleaseError("the store is empty: import a catalogue first (`freshet items import`)")
+            pages = CatalogueReader(connection).scan(meta.epoch)
+            return [decode_item(value) async for page in pages for _, value in page]
+        finally:
+            await connection.close()
+
+
+def _check_graph(directory: Path) -> None:
+    from services.ranking.model import OnnxModel
+    from services.release.files import open_release
+
+    OnnxModel(open_release(directory))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _when(moment_ms: int) -> str:
+    return datetime.fromtimestamp(moment_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")

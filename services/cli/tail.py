@@ -1,0 +1,44 @@
+"""`freshet events tail`: events as they come in, read from the log without joining any group."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from services.cli.backend import backend
+from services.cli.failure import EXIT_OK
+from services.local.settings import RunSettings
+from services.log.open import open_log
+from services.log.protocol import Topic
+
+_FETCH_RECORDS = 500
+_FETCH_WAIT_MS = 1000
+
+
+def tail(arguments: argparse.Namespace) -> int:
+    """Print one event a line until Ctrl-C, or until `-n` of them are shown."""
+    with backend() as settings:
+        asyncio.run(_tail(settings, arguments.from_start, arguments.n))
+    return EXIT_OK
+
+
+async def _tail(settings: RunSettings, from_start: bool, limit: int | None) -> None:
+    log = open_log(settings)
+    consumer = log.consumer(Topic.EVENTS, None)
+    try:
+        bounds = await log.bounds(Topic.EVENTS)
+        await consumer.start()
+        if not from_start:
+            for partition, bound in bounds.items():
+                consumer.seek(partition, bound.end)
+        left = limit
+        while left is None or left > 0:
+            for records in (await consumer.fetch(_FETCH_RECORDS, _FETCH_WAIT_MS)).values():
+                for record in records[:left]:
+                    sys.stdout.write((record.value or b"").decode("utf-8", "replace") + "\n")
+                    left = left - 1 if left is not None else None
+            sys.stdout.flush()
+    finally:
+        await consumer.stop()
+        await log.close()
