@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -10,6 +9,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from services.kernel.ids import IdError, read_id
+from services.kernel.nearest import nearest
 from services.kernel.position import Position
 from services.kernel.timestamps import TimestampError, read_timestamp_ms
 from services.recommender.query import (
@@ -137,7 +137,7 @@ def _scenario(raw: object, name: str) -> Scenario:
         return Scenario.FOR_YOU
     known = [scenario.value for scenario in Scenario]
     if not isinstance(raw, str) or raw not in known:
-        near = difflib.get_close_matches(str(raw)[:64], known, n=1, cutoff=0.0)[0]
+        near = nearest(str(raw), known)
         raise QueryError(
             422,
             "unknown_scenario",
@@ -265,7 +265,7 @@ def _unknown(kind: str, name: str, known: Iterable[str]) -> NoReturn:
     names = sorted(known)
     near = _OTHER_WORDS.get(name)
     if near not in names:
-        near = difflib.get_close_matches(name[:64], names, n=1, cutoff=0.0)[0]
+        near = nearest(name, names)
     code = f"unknown_{kind.split(' ', 1)[0]}"
     raise QueryError(
         422, code, f"{name[:64]!r} is no {kind}; did you mean {near!r}? There are: {', '.join(names)}"

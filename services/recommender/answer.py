@@ -1,0 +1,297 @@
+"""One request, one straight line: profile → co-visitation rows → model → ranking → names → JSON.
+
+Every stage has a part of the deadline. What fails or is late costs the answer a step of the ladder and is
+counted; nothing here raises for a store, a model or a release that is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from services.kernel.bank import FloatArray
+from services.kernel.ids import item_key
+from services.kernel.item import Item
+from services.kernel.position import Position
+from services.kernel.profile import Profile
+from services.kernel.recommendation_id import encode_recommendation_id
+from services.ranking.inputs import ModelQuestion
+from services.ranking.model import ModelAnswer
+from services.ranking.rank import rank, wants_model
+from services.ranking.state import RankedItem, Ranking, RankingState, RankRequest, Reason
+from services.recommender.batching import BusyError
+from services.recommender.deadline import Deadline, LateError, within
+from services.recommender.profiles import alive, rules_of, view_of
+from services.recommender.query import Query, QueryError, Row, Scenario
+from services.recommender.state import State, now_ms
+from services.store.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+# Rows of co-visitation and names of unknown items are small extras: the model and the rest come first.
+EXTRA_SHARE = 0.3
+MODEL_SHARE = 0.8
+NEIGHBOURS_OF = 10  # the last items of a ring lead to others; older ones hardly do
+# A release may be swapped while the model runs; its answer then fits no catalogue and is asked again, once.
+MODEL_TRIES = 2
+ARM = "live"  # experiments bring others
+ITEM_FIELDS = frozenset(Item.__struct_fields__) - {"item_id"}
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer before it is JSON. `position` is where the (first) subject's profile stands."""
+
+    content: dict[str, Any]
+    position: Position | None
+    server_timing: str
+
+
+async def answer(state: State, query: Query, until: Deadline) -> Answer:
+    """Answer one question, whatever happens. Raises QueryError for an event type that does not exist."""
+    try:
+        return await _answer(state, query, until)
+    except QueryError:
+        raise
+    except Exception:
+        log.exception("an answer failed; the catalogue in its order goes out")
+        state.tally.fell("answer", "error")
+    shaped = [
+        _shape(state, row, _catalogue_order(state, row.n, query.exclude), query, {}) for row in query.lists()
+    ]
+    facts = {**_subjects(query), "profile_events": 0, "profile_age_ms": None, "fresh": False}
+    return Answer(_content(query, shaped, facts), None, until.server_timing())
+
+
+async def _answer(state: State, query: Query, until: Deadline) -> Answer:
+    moment_ms = now_ms()
+    profile, position, facts = await _who(state, query, until, moment_ms)
+    lists = query.lists()
+    requests = [_request(query, row, moment_ms) for row in lists]
+    await _neighbours(state, profile, lists, until)
+    until.mark("store")
+    rankings = await _rank_all(state, profile, requests, query.dedupe and bool(query.rows), until)
+    names = await _names(state, rankings, until)
+    made = list(zip(lists, rankings, strict=True))
+    shaped = [_shape(state, row, ranking, query, names) for row, ranking in made]
+    until.mark("rank")
+    for row, ranking in made:
+        state.tally.answered(row.scenario.value, ranking.strategy)
+    state.tally.stages(until.stages_ms, facts["profile_age_ms"])
+    return Answer(_content(query, shaped, facts), position, until.server_timing())
+
+
+def _content(query: Query, shaped: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, Any]:
+    if query.rows:
+        return {"rows": shaped, **facts}
+    content = {**shaped[0], **facts}
+    del content["id"]  # the only list needs no name
+    return content
+
+
+def _subjects(query: Query) -> dict[str, Any]:
+    return {"user_id": query.user_id, "anonymous_id": query.anonymous_id}
+
+
+async def _who(
+    state: State, query: Query, until: Deadline, moment_ms: int
+) -> tuple[Profile | None, Position | None, dict[str, Any]]:
+    """The profile to answer for, the user's position, and what the answer says about both."""
+    read = await state.fresh.read(query.subjects, query.after, until)
+    if read.trouble is not None:
+        state.tally.fell("profile", read.trouble)
+    living = [found for raw in read.profiles if (found := alive(raw, moment_ms, state.ttl_ms)) is not None]
+    serving = state.releases.serving
+    rules = rules_of(serving, _vector_of(state), state.types, state.ttl_ms, state.settings.seen_capacity)
+    profile = view_of(living, query.recent, rules, state.types, moment_ms)
+    positions = [raw.position for raw in read.profiles if raw is not None and raw.position is not None]
+    received_at_ms = max((found.received_at_ms for found in living), default=None)
+    facts = {
+        **_subjects(query),
+        "profile_events": sum(found.events for found in living),
+        "profile_age_ms": None if received_at_ms is None else max(0, moment_ms - received_at_ms),
+        "fresh": read.fresh,
+    }
+    return profile, positions[0] if positions else None, facts
+
+
+def _vector_of(state: State) -> Any:
+    serving = state.releases.serving
+    if serving is None:
+        return _no_vector
+    return serving.release.vector_of
+
+
+def _no_vector(_key: int) -> FloatArray | None:
+    return None
+
+
+def _request(query: Query, row: Row, moment_ms: int) -> RankRequest:
+    return RankRequest(
+        now_ms=moment_ms,
+        scenario=row.scenario.value,
+        n=row.n,
+        item_id=row.item_id,
+        exclude=query.exclude,
+        candidates=query.candidates,
+    )
+
+
+async def _neighbours(state: State, profile: Profile | None, lists: Sequence[Row], until: Deadline) -> None:
+    keys: dict[int, None] = {item_key(row.item_id): None for row in lists if row.item_id is not None}
+    if profile is not None and any(row.scenario in {Scenario.FOR_YOU, Scenario.SIMILAR} for row in lists):
+        keys.update(dict.fromkeys(profile.ring["item"][: -NEIGHBOURS_OF - 1 : -1].tolist()))
+    if not keys or state.live.trouble is not None:
+        return
+    try:
+        await within(state.aggregates.neighbours.want(keys), until.part(EXTRA_SHARE))
+    except LateError:
+        state.tally.fell("neighbours", "late")
+    except StoreError:
+        state.tally.fell("neighbours", "store")
+
+
+async def _rank_all(
+    state: State, profile: Profile | None, requests: Sequence[RankRequest], dedupe: bool, until: Deadline
+) -> list[Ranking]:
+    """All lists of a request. With `dedupe` what stands in one is in none of those after it."""
+    for _ in range(MODEL_TRIES):
+        serving = state.releases.serving
+        answers = await _ask_model(state, profile, requests, until)
+        if serving is state.releases.serving:
+            break
+    else:
+        answers = {}
+        state.tally.fell("model", "swapped")
+    until.mark("model")
+    ranking_state = state.ranking()
+    rankings: list[Ranking] = []
+    shown: frozenset[str] = frozenset()
+    for request in requests:
+        asked = replace(request, exclude=request.exclude | shown) if shown else request
+        key = item_key(request.item_id) if request.item_id is not None else 0
+        ranking = _rank(state, ranking_state, profile, asked, answers.get(key))
+        rankings.append(ranking)
+        if dedupe:
+            shown |= {item.item_id for item in ranking.items if item.item_id is not None}
+    return rankings
+
+
+async def _ask_model(
+    state: State, profile: Profile | None, requests: Sequence[RankRequest], until: Deadline
+) -> dict[int, ModelAnswer]:
+    """The model's answers by the key of the item that a list names (0: none); none when it is late."""
+    ranking_state, serving = state.ranking(), state.releases.serving
+    wanted = [request for request in requests if wants_model(ranking_state, profile, request)]
+    if not wanted:
+        return {}
+    if serving is None or profile is None:
+        state.tally.fell("model", "missing")
+        return {}
+    keys = list({item_key(request.item_id) if request.item_id is not None else 0: None for request in wanted})
+    try:
+        asked = [
+            serving.batcher.ask(ModelQuestion(profile, requests[0].now_ms, context_key=key)) for key in keys
+        ]
+        answers = await within(asyncio.gather(*asked), until.part(MODEL_SHARE))
+    except LateError:
+        state.tally.fell("model", "late")
+    except BusyError:
+        state.tally.fell("model", "busy")
+    except Exception:
+        log.exception("the model of release %s failed; answering without it", serving.release.name)
+        state.tally.fell("model", "error")
+    else:
+        return dict(zip(keys, answers, strict=True))
+    return {}
+
+
+def _rank(
+    state: State,
+    ranking_state: RankingState,
+    profile: Profile | None,
+    request: RankRequest,
+    model_answer: ModelAnswer | None,
+) -> Ranking:
+    """Rank; should that fail, once more for nobody; should that fail too, the catalogue in its order."""
+    try:
+        return rank(ranking_state, profile, request, model_answer)
+    except Exception:
+        log.exception("ranking failed; answering as for nobody")
+        state.tally.fell("rank", "error")
+    try:
+        return rank(ranking_state, None, request, None)
+    except Exception:
+        log.exception("ranking for nobody failed; answering in catalogue order")
+    return _catalogue_order(state, request.n, request.exclude)
+
+
+def _catalogue_order(state: State, n: int, exclude: frozenset[str]) -> Ranking:
+    """The end of the ladder that needs no ranking. Looks far enough to leave out what is excluded."""
+    catalogue = state.catalogue.catalogue
+    reason = Reason("catalogue", "From the catalogue")
+    ids = [item_id for item_id in state.catalogue.page(None, n + len(exclude)) if item_id not in exclude]
+    items = [
+        RankedItem(item_id, item_key(item_id), catalogue.row_of(item_id), 1.0 / place, reason)
+        for place, item_id in enumerate(ids[:n], 1)
+    ]
+    return Ranking(items, "catalogue", None)
+
+
+async def _names(state: State, rankings: Sequence[Ranking], until: Deadline) -> dict[int, str]:
+    keys = [item.key for ranking in rankings for item in ranking.items if item.item_id is None]
+    if not keys:
+        return {}
+    try:
+        return await within(state.names.of(keys), until.part(EXTRA_SHARE))
+    except LateError:
+        state.tally.fell("names", "late")
+    except StoreError:
+        state.tally.fell("names", "store")
+    return {}
+
+
+def _shape(state: State, row: Row, ranking: Ranking, query: Query, names: dict[int, str]) -> dict[str, Any]:
+    catalogue = state.catalogue.catalogue
+    items: list[dict[str, Any]] = []
+    for ranked in ranking.items:
+        item_id = ranked.item_id if ranked.item_id is not None else names.get(ranked.key)
+        if item_id is None or item_id in query.exclude:
+            continue
+        reason = {"code": ranked.reason.code, "text": ranked.reason.text}
+        if ranked.reason.item_id is not None:
+            reason["item_id"] = ranked.reason.item_id
+        if ranked.reason.category is not None:
+            reason["category"] = ranked.reason.category
+        shaped: dict[str, Any] = {
+            "item_id": item_id,
+            "score": round(float(ranked.score), 6),
+            "rank": len(items) + 1,
+            "reason": reason,
+        }
+        if query.fields:
+            item = catalogue.item(ranked.row) if ranked.row >= 0 else None
+            shaped.update({name: getattr(item, name, None) for name in query.fields})
+        items.append(shaped)
+    release = ranking.release or ""
+    return {
+        "id": row.id,
+        "items": items,
+        "recommendation_id": encode_recommendation_id(now_ms(), row.scenario.value, release, ARM),
+        "scenario": row.scenario.value,
+        "strategy": ranking.strategy,
+        "release": ranking.release,
+    }
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def to_json(answered: Answer) -> bytes:
+    """The answer as clients get it."""
+    return _encoder.encode(answered.content)

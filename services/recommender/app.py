@@ -1,0 +1,52 @@
+"""The recommender as a part of an app, and as an app of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from services.http.app import create_app as create_http_app
+from services.http.part import Part
+from services.kernel.metrics import Metrics
+from services.recommender.read_routes import read_router
+from services.recommender.routes import recommend_router
+from services.recommender.settings import RecommenderSettings
+from services.recommender.state import State
+from services.store.connection import Connection
+
+
+class NotReadyError(Exception):
+    """The recommender cannot do its work yet; the message says why and what to do."""
+
+
+def recommender_part(
+    settings: RecommenderSettings, metrics: Metrics, *, connection: Connection | None = None
+) -> Part:
+    """The recommender inside an app. A `connection` given is shared with others and not closed here.
+
+    To add a part of the state: make it in `State.__init__`, start it in `__aenter__`, stop it in `__aexit__`.
+    """
+    state = State(settings, connection=connection, metrics=metrics)
+    router = APIRouter()
+    router.include_router(recommend_router(state))
+    router.include_router(read_router(state))
+
+    @asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        async with state:
+            yield
+
+    async def ready() -> None:
+        reason = await state.unready()
+        if reason is not None:
+            raise NotReadyError(reason)
+
+    return Part("recommender", router, running, {"recommender": ready})
+
+
+def create_app(settings: RecommenderSettings) -> FastAPI:
+    """The recommender alone."""
+    metrics = Metrics()
+    return create_http_app("recommender", settings, metrics, [recommender_part(settings, metrics)])

@@ -1,0 +1,147 @@
+"""The catalogue in memory: loaded whole in bounded steps, then kept up with the stream of changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable
+
+from services.kernel.event import PoisonError
+from services.kernel.item import decode_item
+from services.ranking.catalogue import Catalogue
+from services.recommender.live_epoch import LiveEpoch
+from services.release.files import Release
+from services.store.catalogue import CatalogueReader, Cursor
+from services.store.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+# A change is in the answers after at most this and one round trip; well under the 250 ms promised.
+POLL_S = 0.1
+RETRY_S = 0.5  # while the store is away
+SCAN_BATCH = 1000  # items a step of the first load; some ms of the loop each
+CHANGES_BATCH = 500
+
+
+class CatalogueFollower:
+    """Follows the catalogue of the live epoch. `catalogue` is replaced as a whole when all is loaded anew.
+
+    `release_of` answers the release in use, to which a new catalogue is bound.
+    """
+
+    def __init__(
+        self, reader: CatalogueReader, live: LiveEpoch, release_of: Callable[[], Release | None]
+    ) -> None:
+        self._reader = reader
+        self._live = live
+        self._release_of = release_of
+        self._sorted_ids: list[str] = []
+        self._cursor: Cursor | None = None
+        self._store_id = ""
+        self.epoch = 0
+        self.catalogue = Catalogue()
+        self.loaded = False
+
+    async def load(self) -> None:
+        """Load everything beside what is served, then swap. Raises StoreError.
+
+        1. Take the cursor first, so that what changes during the scan is seen afterwards.
+        2. Scan in steps.
+        3. Build the new catalogue off the event loop.
+        4. Swap, bound to the release that is live by then.
+        5. Catch up with what changed meanwhile.
+        """
+        meta = await self._live.wait_for_meta()
+        # 1.
+        cursor = await self._reader.cursor(meta.epoch)
+        # 2.
+        raw_items: dict[str, bytes] = {}
+        async for batch in self._reader.scan(meta.epoch, SCAN_BATCH):
+            raw_items.update(batch)
+        # 3.
+        release = self._release_of()
+        catalogue, ids = await asyncio.to_thread(_build, release, raw_items)
+        # 4.
+        if self._release_of() is not release:
+            catalogue.bind(self._release_of())
+        self.catalogue, self._sorted_ids = catalogue, ids
+        self._cursor, self.epoch, self._store_id = cursor, meta.epoch, meta.store_id
+        # 5.
+        while await self.catch_up():
+            pass
+        if self._cursor is not None:
+            self.loaded = True
+            log.info("catalogue of epoch %d loaded: %d items", meta.epoch, len(ids))
+
+    async def catch_up(self) -> bool:
+        """Apply the next changes. False: there are no more for now. Raises StoreError."""
+        if self._cursor is None:
+            return False
+        changes = await self._reader.changes(self.epoch, self._cursor, CHANGES_BATCH)
+        if changes.lost:
+            log.warning("changes of the catalogue were trimmed or lost: loading it anew")
+            self._cursor = None
+            return False
+        await self.reread(dict.fromkeys(changes.item_ids))
+        self._cursor = changes.cursor
+        return bool(changes.item_ids)
+
+    async def reread(self, item_ids: Iterable[str]) -> None:
+        """Take some items as they stand in the store now. Raises StoreError."""
+        wanted = list(item_ids)
+        if not wanted:
+            return
+        for item_id, raw in zip(wanted, await self._reader.items(self.epoch, wanted), strict=True):
+            self._apply(item_id, raw)
+
+    def _apply(self, item_id: str, raw: bytes | None) -> None:
+        at = bisect_left(self._sorted_ids, item_id)
+        known = at < len(self._sorted_ids) and self._sorted_ids[at] == item_id
+        if raw is None:
+            self.catalogue.delete(item_id)
+            if known:
+                del self._sorted_ids[at]
+            return
+        try:
+            self.catalogue.upsert(decode_item(raw))
+        except PoisonError as error:
+            log.warning("an item in the store cannot be read, the one before stays: %s", error)
+            return
+        if not known:
+            self._sorted_ids.insert(at, item_id)
+
+    def page(self, after: str | None, limit: int) -> list[str]:
+        """Up to `limit` ids in the order of their text, those behind `after`."""
+        at = 0 if after is None else bisect_right(self._sorted_ids, after)
+        return self._sorted_ids[at : at + limit]
+
+    async def run(self) -> None:
+        """Load, follow, load anew when the epoch or the store is another or changes were lost; for ever."""
+        while True:
+            meta = self._live.meta
+            try:
+                other = meta is not None and (meta.epoch, meta.store_id) != (self.epoch, self._store_id)
+                if self._cursor is None or other:
+                    await self.load()
+                elif not await self.catch_up():
+                    await asyncio.sleep(POLL_S)
+            except StoreError:
+                await asyncio.sleep(RETRY_S)  # LiveEpoch says so, once
+            except Exception:
+                log.exception("the catalogue could not be followed; the last one stays, trying again")
+                await asyncio.sleep(RETRY_S)
+
+
+def _build(release: Release | None, raw_items: dict[str, bytes]) -> tuple[Catalogue, list[str]]:
+    catalogue = Catalogue(release)
+    readable: dict[str, bytes] = {}
+    for item_id, raw in raw_items.items():
+        try:
+            decode_item(raw)
+        except PoisonError as error:
+            log.warning("an item in the store cannot be read and is left out: %s", error)
+        else:
+            readable[item_id] = raw
+    catalogue.load(readable.values())
+    return catalogue, sorted(readable)

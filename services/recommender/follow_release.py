@@ -1,0 +1,153 @@
+"""Follows the live release: loads and warms the new one beside the old one, then swaps."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from services.kernel.bank import Space
+from services.kernel.event_type import EventTypes
+from services.kernel.release import NoReleaseError, ReleaseError
+from services.ranking.inputs import ModelQuestion
+from services.ranking.model import ModelAnswer, OnnxModel
+from services.recommender.batching import MicroBatcher
+from services.release.files import Release, open_release
+from services.release.source import ReleaseSource
+
+log = logging.getLogger(__name__)
+
+# A refused release may have been half copied: it is looked at again, but not at every poll.
+RETRY_REFUSED_S = 30.0
+HISTORY = 20  # what GET /releases tells
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A release in use: its model, the queue before it, its space and the weights of its events."""
+
+    release: Release
+    model: OnnxModel
+    batcher: MicroBatcher[ModelQuestion, ModelAnswer]
+    space: Space
+    types: EventTypes
+    loaded_at_ms: int
+    took_ms: float
+
+
+class Refusal(NamedTuple):
+    """A release that was not taken, and why."""
+
+    name: str
+    reason: str
+    at_ms: int
+
+
+class ReleaseFollower:
+    """`serving` is the release in use, None until the first is loaded.
+
+    `swapped` is called on the event loop right after a swap, `counted` with "loaded" or "refused".
+    """
+
+    def __init__(
+        self,
+        source: ReleaseSource,
+        poll_ms: int,
+        *,
+        custom_types: str = "",
+        swapped: Callable[[Serving], None] = lambda _: None,
+        counted: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._source = source
+        self._poll_s = poll_ms / 1000
+        self._custom_types = custom_types
+        self._swapped = swapped
+        self._counted = counted
+        self._retry_at_s = 0.0
+        self.serving: Serving | None = None
+        self.live_name: str | None = None
+        self.trouble: str | None = "no release has been looked for yet"
+        self.refused: deque[Refusal] = deque(maxlen=HISTORY)
+        self.before: deque[tuple[str, int]] = deque(maxlen=HISTORY)
+
+    async def look(self) -> bool:
+        """Look once at the live pointer and take what is new there. True: swapped. Never raises for releases.
+
+        1. Read the pointer; nothing to do for the one in use, or for one refused a moment ago.
+        2. Fetch, check, load and warm the new one in a thread, beside the old one.
+        3. Swap on the event loop; the old one answers what is queued before it, then goes.
+        """
+        name = self.live_name or "live"
+        try:
+            # 1.
+            name = await asyncio.to_thread(self._source.live_name)
+            if name != self.live_name:
+                self.live_name, self._retry_at_s = name, 0.0
+            if self.serving is not None and self.serving.release.name == name:
+                self.trouble = None
+                return False
+            if time.monotonic() < self._retry_at_s:
+                return False
+            # 2.
+            serving = await asyncio.to_thread(self._load)
+        except NoReleaseError as error:
+            self._note(str(error))
+            return False
+        except Exception as error:
+            # Anything a broken release can throw (onnxruntime's own errors too) leaves the old one serving.
+            self._refuse(name, error)
+            return False
+        # 3.
+        old, self.serving = self.serving, serving
+        self._swapped(serving)
+        self.trouble = None
+        if old is not None:
+            old.batcher.close()
+            self.before.append((old.release.name, old.loaded_at_ms))
+        self._counted("loaded")
+        log.info("release %s is in use, loaded in %.0f ms", serving.release.name, serving.took_ms)
+        return True
+
+    def _load(self) -> Serving:
+        started_s = time.perf_counter()
+        release = open_release(self._source.live())
+        model = OnnxModel(release)
+        return Serving(
+            release=release,
+            model=model,
+            batcher=MicroBatcher(model.run, name=f"model-{release.name}"),
+            space=release.space.at(0),
+            types=EventTypes(self._custom_types, release.event_weights),
+            loaded_at_ms=time.time_ns() // 1_000_000,
+            took_ms=(time.perf_counter() - started_s) * 1000,
+        )
+
+    def _refuse(self, name: str, error: Exception) -> None:
+        reason = str(error) or type(error).__name__
+        self._retry_at_s = time.monotonic() + RETRY_REFUSED_S
+        if not self.refused or (self.refused[-1].name, self.refused[-1].reason) != (name, reason):
+            self.refused.append(Refusal(name, reason, time.time_ns() // 1_000_000))
+            self._counted("refused")
+            expected = isinstance(error, ReleaseError | OSError)
+            log.error("release %s is refused: %s", name, reason, exc_info=None if expected else error)
+        self._note(f"release {name} is refused: {reason}", logged=True)
+
+    def _note(self, trouble: str, *, logged: bool = False) -> None:
+        if trouble != self.trouble and not logged:
+            log.warning("%s", trouble)
+        self.trouble = trouble
+
+    async def run(self) -> None:
+        """Look again every poll interval, for ever."""
+        while True:
+            await self.look()
+            await asyncio.sleep(self._poll_s)
+
+    def close(self) -> None:
+        """Take no more questions."""
+        if self.serving is not None:
+            self.serving.batcher.close()

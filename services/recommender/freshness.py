@@ -1,0 +1,135 @@
+"""Read your own writes: `?after=POSITION` waits, inside the deadline, until the profile has got there.
+
+A position is reached when a named subject's profile stands at it or beyond, or when its partition is applied
+that far: then the record changed somebody else's profile, or nobody's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import NamedTuple
+
+from services.kernel.position import Position
+from services.kernel.profile import Profile
+from services.recommender.deadline import Deadline, LateError, within
+from services.recommender.live_epoch import LiveEpoch
+from services.recommender.profiles import ProfileReader
+from services.store.aggregates import AggregateReader
+from services.store.coalescer import Coalescer
+from services.store.errors import StoreError
+from services.store.trigger import Subscription, Trigger
+
+# The rest of the deadline is for the model and the ranking.
+WAIT_SHARE = 0.75
+READ_SHARE = 0.6
+# Announcements wake at once. Looking again anyway covers a lost one, and partitions, which announce nothing.
+LOOK_AGAIN_S = 0.01
+# The profiler moves a partition's fence one round trip before it writes the profiles of the same batch.
+FENCE_LEAD_S = 0.03
+
+
+class Read(NamedTuple):
+    """Profiles as stored, in the order of the subjects. Not `fresh`: store away, or `after` not reached."""
+
+    profiles: list[Profile | None]
+    fresh: bool
+    trouble: str | None = None  # "store" or "late"
+
+
+def reached(at: Position | None, after: Position) -> bool:
+    """Whether somebody who stands at `at` has applied the record at `after`."""
+    if at is None or at.generation != after.generation:
+        return at is not None and at.generation > after.generation
+    return at.partition == after.partition and at.offset >= after.offset
+
+
+class FreshReader:
+    """Reads the profiles of a question, waiting for `after` where it is asked for."""
+
+    def __init__(
+        self, profiles: ProfileReader, aggregates: AggregateReader, trigger: Trigger, live: LiveEpoch
+    ) -> None:
+        self._profiles = profiles
+        self._aggregates = aggregates
+        self._trigger = trigger
+        self._live = live
+        self._fences: Coalescer[int, Position | None] = Coalescer(self._fetch_fences)
+
+    async def read(self, subjects: tuple[str, ...], after: Position | None, until: Deadline) -> Read:
+        """Never raises for a store that is away or slow; says so in `trouble`."""
+        if not subjects and after is None:
+            return Read([], fresh=True)
+        nobody: list[Profile | None] = [None] * len(subjects)
+        try:
+            profiles = await within(self._read(subjects), until.part(READ_SHARE))
+        except LateError:
+            return Read(nobody, fresh=False, trouble="late")
+        except StoreError:
+            return Read(nobody, fresh=False, trouble="store")
+        if after is None or _any_reached(profiles, after):
+            return Read(profiles, fresh=True)
+        return await self._wait(subjects, after, Read(profiles, fresh=False), until)
+
+    async def _read(self, subjects: tuple[str, ...]) -> list[Profile | None]:
+        if len(subjects) == 1:
+            return [await self._profiles.read(subjects[0])]
+        return list(await asyncio.gather(*(self._profiles.read(subject) for subject in subjects)))
+
+    async def _wait(self, subjects: tuple[str, ...], after: Position, found: Read, until: Deadline) -> Read:
+        """Wait for `after`; answers what was read last.
+
+        1. Subscribe first, so that no change between reading and waiting is missed.
+        2. Read the profiles; reached by one of them: done.
+        3. Reached by the partition alone: the profile may be one write behind, look for FENCE_LEAD_S more.
+        4. Wait for an announcement, or LOOK_AGAIN_S.
+        """
+        reached_at_s: float | None = None
+        try:
+            async with asyncio.timeout(until.part(WAIT_SHARE)), AsyncExitStack() as stack:
+                # 1.
+                changes = [
+                    await stack.enter_async_context(self._trigger.subscribe(subject)) for subject in subjects
+                ]
+                while True:
+                    # 2.
+                    found = Read(await self._read(subjects), fresh=False)
+                    if _any_reached(found.profiles, after):
+                        return found._replace(fresh=True)
+                    # 3.
+                    now_s = time.perf_counter()
+                    if reached_at_s is None and await self._partition_reached(after):
+                        reached_at_s = now_s
+                    if reached_at_s is not None and (not subjects or now_s - reached_at_s >= FENCE_LEAD_S):
+                        return found._replace(fresh=True)
+                    # 4.
+                    await _announced(changes)
+        except (TimeoutError, StoreError):
+            return found
+
+    async def _partition_reached(self, after: Position) -> bool:
+        if not 0 <= after.partition < self._live.partitions:
+            return False
+        return reached(await self._fences.get(after.partition), after)
+
+    async def _fetch_fences(self, partitions: Sequence[int]) -> Sequence[Position | None]:
+        fences = await self._aggregates.fences(self._live.epoch, self._live.partitions)
+        known = {number: fence.position for number, fence in enumerate(fences) if fence is not None}
+        return [known.get(partition) for partition in partitions]
+
+    async def close(self) -> None:
+        """Read no more."""
+        await self._fences.close()
+
+
+def _any_reached(profiles: list[Profile | None], after: Position) -> bool:
+    return any(profile is not None and reached(profile.position, after) for profile in profiles)
+
+
+async def _announced(changes: list[Subscription]) -> None:
+    if changes:  # a second subject's announcement is seen at the next look
+        await changes[0].wait(LOOK_AGAIN_S)
+    else:
+        await asyncio.sleep(LOOK_AGAIN_S)

@@ -1,0 +1,155 @@
+"""What can be read besides recommendations: items, profiles, scenarios, releases."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.http.answers import json_answer
+from services.http.raw_path import path_id
+from services.http.raw_route import RawRoute
+from services.kernel.problem import Problem, ProblemError
+from services.recommender.deadline import LateError, within
+from services.recommender.documentation import ITEM, PAGE_PARAMETERS, USER, answers
+from services.recommender.profiles import alive
+from services.recommender.query import SCENARIO_TEXT, QueryError
+from services.recommender.routes import parameters_of, problem_of
+from services.recommender.state import State, now_ms
+from services.recommender.user_profile import describe_user
+from services.store.errors import StoreError
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000  # some MB of items
+# Reads that have no ladder to fall down: long enough for a slow store, short enough for a person.
+READ_S = 1.0
+NO_STORE = {"cache-control": "no-store"}
+
+
+def read_router(state: State) -> APIRouter:
+    """GET /items, /items/{item_id}, /users/{user_id}/profile, /scenarios, /releases."""
+    router = APIRouter(route_class=RawRoute, tags=["read"])
+
+    async def get_item(request: Request) -> Response:
+        """An item as it stands in the store; while the store is away, as it was last seen."""
+        item_id = path_id(request, "item_id")
+        raw = await _item(state, item_id)
+        if raw is None:
+            detail = f"no item {item_id!r} in the catalogue; PUT /items/{{item_id}} adds one"
+            raise ProblemError(Problem(404, "unknown_item", detail))
+        return Response(raw, headers=NO_STORE, media_type="application/json")
+
+    async def list_items(request: Request) -> Response:
+        """All items in the order of their ids, page by page."""
+        try:
+            limit, after = _page_of(parameters_of(request))
+        except QueryError as error:
+            raise problem_of(error) from None
+        ids = state.catalogue.page(after, limit + 1)
+        catalogue = state.catalogue.catalogue
+        items = [item for item_id in ids[:limit] if (item := catalogue.get(item_id)) is not None]
+        more = len(ids) > limit
+        content = {
+            "items": items,
+            "next_cursor": _cursor(ids[limit - 1]) if more else None,
+            "total": len(catalogue),
+        }
+        return json_answer(content, headers=NO_STORE)
+
+    async def get_profile(request: Request) -> Response:
+        """What is known about a user. Somebody nobody has heard of has 0 events: a script can poll for more."""
+        user_id = path_id(request, "user_id")
+        try:
+            content = await within(_describe(state, user_id), READ_S)
+        except (StoreError, LateError):
+            detail = "the store, where profiles are, does not answer; try again"
+            raise ProblemError(Problem(503, "store_unavailable", detail, retry_after_s=1)) from None
+        return json_answer(content, headers=NO_STORE)
+
+    async def list_scenarios(_request: Request) -> Response:
+        """The lists there are."""
+        return json_answer(
+            {"scenarios": [{"scenario": name.value, "text": text} for name, text in SCENARIO_TEXT.items()]}
+        )
+
+    async def list_releases(_request: Request) -> Response:
+        """Which release is in use, which came before, which was refused and why."""
+        return json_answer(_releases(state), headers=NO_STORE)
+
+    page = {"parameters": PAGE_PARAMETERS, "responses": answers("a page")}
+    one = {"parameters": [ITEM], "responses": answers("the item")}
+    profile = {"parameters": [USER], "responses": answers("the profile")}
+    router.add_api_route("/items", list_items, methods=["GET"], openapi_extra=page)
+    router.add_api_route("/items/{item_id:path}", get_item, methods=["GET"], openapi_extra=one)
+    router.add_api_route("/users/{user_id:path}/profile", get_profile, methods=["GET"], openapi_extra=profile)
+    router.add_api_route("/scenarios", list_scenarios, methods=["GET"])
+    router.add_api_route("/releases", list_releases, methods=["GET"])
+    return router
+
+
+async def _item(state: State, item_id: str) -> bytes | None:
+    try:
+        return (await within(state.catalogue_reader.items(state.live.epoch, [item_id]), READ_S))[0]
+    except (StoreError, LateError):
+        item = state.catalogue.catalogue.get(item_id)
+    if item is None and not state.catalogue.loaded:
+        detail = "the store does not answer and the catalogue is not loaded yet; try again"
+        raise ProblemError(Problem(503, "store_unavailable", detail, retry_after_s=1))
+    return None if item is None else msgspec.json.encode(item)
+
+
+async def _describe(state: State, user_id: str) -> dict[str, Any]:
+    profile = alive(await state.profiles.read(user_id), now_ms(), state.ttl_ms)
+    return await describe_user(state, user_id, profile)
+
+
+def _page_of(parameters: list[tuple[str, str]]) -> tuple[int, str | None]:
+    given = dict(parameters)
+    limit_text = given.get("limit", str(DEFAULT_LIMIT))
+    if not (limit_text.isascii() and limit_text.isdigit() and 1 <= int(limit_text[:9]) <= MAX_LIMIT):
+        raise QueryError(422, "invalid_value", f"limit: must be a whole number from 1 to {MAX_LIMIT}")
+    cursor = given.get("cursor")
+    if not cursor:
+        return int(limit_text), None
+    try:
+        padded = cursor.encode() + b"=" * (-len(cursor) % 4)
+        return int(limit_text), base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        detail = "cursor: is not one of ours; take `next_cursor` of the page before"
+        raise QueryError(422, "invalid_cursor", detail) from None
+
+
+def _cursor(item_id: str) -> str:
+    return base64.urlsafe_b64encode(item_id.encode()).rstrip(b"=").decode()
+
+
+def _releases(state: State) -> dict[str, Any]:
+    follower = state.releases
+    serving = follower.serving
+    loaded = None
+    if serving is not None:
+        manifest = serving.release.manifest
+        loaded = {
+            "release": manifest.name,
+            "kind": manifest.kind,
+            "items": manifest.items,
+            "space": manifest.space.name,
+            "created_at": manifest.created_at_ms // 1000,
+            "loaded_at": serving.loaded_at_ms // 1000,
+            "load_ms": round(serving.took_ms, 1),
+        }
+    return {
+        "live": follower.live_name,
+        "loaded": loaded,
+        "before": [{"release": name, "loaded_at": at_ms // 1000} for name, at_ms in follower.before],
+        "refused": [
+            {"release": refusal.name, "reason": refusal.reason, "at": refusal.at_ms // 1000}
+            for refusal in follower.refused
+        ],
+        "degraded": state.degraded(),
+    }

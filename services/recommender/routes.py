@@ -1,0 +1,126 @@
+"""The routes under /recommend."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.http.body import BodyReader
+from services.http.raw_path import path_id
+from services.http.raw_route import RawRoute
+from services.kernel.problem import Problem, ProblemError
+from services.recommender.answer import ITEM_FIELDS, answer, to_json
+from services.recommender.deadline import Deadline
+from services.recommender.documentation import (
+    EXAMPLE_ANSWER,
+    RECOMMEND_PARAMETERS,
+    USER,
+    answers,
+    body_of_recommend,
+)
+from services.recommender.parse_query import from_body, from_parameters
+from services.recommender.query import Query, QueryError
+from services.recommender.state import State
+from services.recommender.stream import EventStream
+
+# Bodies being read at once; each is 1 MiB at most, and most are some KB.
+MAX_HELD_BYTES = 64 << 20
+# A GET line fits a few hundred `exclude=`; a server's limit of 64 KB is reached before.
+MAX_PARAMETERS = 1000
+
+
+def recommend_router(state: State) -> APIRouter:
+    """GET and POST /recommend, GET /recommend/{user_id} and its stream."""
+    router = APIRouter(route_class=RawRoute, tags=["recommend"])
+    bodies = BodyReader(state.settings.max_body_bytes, MAX_HELD_BYTES)
+
+    async def recommend_stream(request: Request) -> Response:
+        """Server-sent events: a fresh list at once, and again as soon as the profile changes."""
+        return EventStream(state, _query_of(request, path_id(request, "user_id")))
+
+    async def recommend_to_user(request: Request) -> Response:
+        """A list for a user, known or not. Always answers; `strategy` says how."""
+        return await _answered(state, _query_of(request, path_id(request, "user_id")))
+
+    async def recommend_landing(request: Request) -> Response:
+        """A list for nobody in particular, or for `anonymous_id`."""
+        return await _answered(state, _query_of(request, None))
+
+    async def recommend_by_body(request: Request) -> Response:
+        """The same with more to say: recent items, candidates to rank, several rows at once."""
+        body = await bodies.read(request)
+        try:
+            query = from_body(body, ITEM_FIELDS)
+        except QueryError as error:
+            raise problem_of(error) from None
+        return await _answered(state, query)
+
+    listed = answers("the list", EXAMPLE_ANSWER)
+    to_user = {"parameters": [USER, *RECOMMEND_PARAMETERS], "responses": listed}
+    router.add_api_route(
+        "/recommend/{user_id:path}/stream",
+        recommend_stream,
+        methods=["GET"],
+        openapi_extra={
+            "parameters": [USER, *RECOMMEND_PARAMETERS],
+            "responses": answers("events", media_type="text/event-stream"),
+        },
+    )
+    router.add_api_route(
+        "/recommend/{user_id:path}", recommend_to_user, methods=["GET"], openapi_extra=to_user
+    )
+    router.add_api_route(
+        "/recommend",
+        recommend_landing,
+        methods=["GET"],
+        openapi_extra={"parameters": RECOMMEND_PARAMETERS, "responses": listed},
+    )
+    router.add_api_route(
+        "/recommend",
+        recommend_by_body,
+        methods=["POST"],
+        openapi_extra={"requestBody": body_of_recommend(), "responses": listed},
+    )
+    return router
+
+
+async def _answered(state: State, query: Query) -> Response:
+    try:
+        answered = await answer(state, query, Deadline(state.settings.deadline_ms))
+    except QueryError as error:
+        raise problem_of(error) from None
+    headers = {"cache-control": "no-store", "server-timing": answered.server_timing}
+    return Response(to_json(answered), headers=headers, media_type="application/json")
+
+
+def _query_of(request: Request, user_id: str | None) -> Query:
+    try:
+        return from_parameters(user_id, parameters_of(request), ITEM_FIELDS)
+    except QueryError as error:
+        raise problem_of(error) from None
+
+
+def parameters_of(request: Request) -> list[tuple[str, str]]:
+    """The query string, blank values kept. Raises QueryError for what is not UTF-8 or has no end."""
+    raw: bytes = request.scope["query_string"]
+    if not raw:
+        return []
+    try:
+        return parse_qsl(
+            raw.decode("latin-1"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS
+        )
+    except UnicodeDecodeError:
+        raise QueryError(400, "invalid_query", "the query string is not UTF-8, percent-encoded") from None
+    except ValueError:
+        detail = (
+            f"the query string has more than {MAX_PARAMETERS} parameters; POST /recommend takes long lists"
+        )
+        raise QueryError(400, "invalid_query", detail) from None
+
+
+def problem_of(error: QueryError) -> ProblemError:
+    """A QueryError as clients get it."""
+    return ProblemError(Problem(error.status, error.code, error.detail))

@@ -1,0 +1,150 @@
+"""All that the recommender holds while it runs, started and stopped as one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from services.kernel.event_type import EventTypes
+from services.kernel.metrics import (
+    CATALOGUE_ITEMS,
+    RECOMMEND_STREAMS,
+    RELEASE_INFO,
+    RELEASE_LOADS,
+    Metrics,
+)
+from services.ranking.state import RankingState
+from services.recommender.follow_aggregates import AggregatesFollower
+from services.recommender.follow_catalogue import CatalogueFollower
+from services.recommender.follow_release import ReleaseFollower, Serving
+from services.recommender.freshness import FreshReader
+from services.recommender.item_names import ItemNames
+from services.recommender.live_epoch import LiveEpoch
+from services.recommender.profiles import ProfileReader
+from services.recommender.settings import RecommenderSettings
+from services.recommender.tally import Tally
+from services.release.files import Release
+from services.release.source import ReleaseSource
+from services.store.aggregates import AggregateReader
+from services.store.catalogue import CatalogueReader
+from services.store.connection import Connection, connect
+from services.store.meta import MetaStore
+from services.store.profiles import ProfileStore
+from services.store.trigger import Trigger
+
+log = logging.getLogger(__name__)
+
+# A store that answers no ping within this is not ready; /readyz itself must answer in 100 ms.
+PING_S = 0.06
+
+
+class State:
+    """The recommender's parts. `async with state:` starts what follows the store and the releases.
+
+    With a `connection` given (one process for all services) that one is shared and not closed here.
+    """
+
+    def __init__(
+        self,
+        settings: RecommenderSettings,
+        *,
+        connection: Connection | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.settings = settings
+        self.metrics = metrics or Metrics()
+        self.tally = Tally(self.metrics)
+        self._own_connection = connection is None
+        self.connection = connection if connection is not None else connect(settings)
+        self.types = EventTypes(settings.event_types)  # until a release brings weights of its own
+        self.ttl_ms = settings.profile_ttl_days * 86_400_000
+        self.live = LiveEpoch(MetaStore(self.connection))
+        aggregate_reader = AggregateReader(self.connection)
+        self.catalogue_reader = CatalogueReader(self.connection)
+        profile_store = ProfileStore(self.connection)
+        self.trigger = Trigger(self.connection)
+        self.releases = ReleaseFollower(
+            ReleaseSource(settings.release_url),
+            settings.release_poll_ms,
+            custom_types=settings.event_types,
+            swapped=self._swapped,
+            counted=self._count_release,
+        )
+        self.aggregates = AggregatesFollower(aggregate_reader, self.live)
+        self.catalogue = CatalogueFollower(self.catalogue_reader, self.live, self._release)
+        self.profiles = ProfileReader(profile_store, self.live)
+        self.fresh = FreshReader(self.profiles, aggregate_reader, self.trigger, self.live)
+        self.names = ItemNames(profile_store, self.live)
+        self.streams = 0
+        self.stopping = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.metrics.gauge(RECOMMEND_STREAMS).set_function(lambda: self.streams)
+        self.metrics.gauge(CATALOGUE_ITEMS).set_function(lambda: len(self.catalogue.catalogue))
+
+    def ranking(self) -> RankingState:
+        """What an answer is made of at this moment."""
+        serving = self.releases.serving
+        return RankingState(
+            catalogue=self.catalogue.catalogue,
+            aggregates=self.aggregates.aggregates,
+            model=serving.model if serving else None,
+        )
+
+    def _release(self) -> Release | None:
+        serving = self.releases.serving
+        return serving.release if serving else None
+
+    def _swapped(self, serving: Serving) -> None:
+        self.types = serving.types
+        self.catalogue.catalogue.bind(serving.release)
+        info = self.metrics.gauge(RELEASE_INFO)
+        info.clear()
+        info.labels("recommender", serving.release.name).set(1)
+
+    def _count_release(self, outcome: str) -> None:
+        self.metrics.counter(RELEASE_LOADS).labels("recommender", outcome).inc()
+
+    async def __aenter__(self) -> State:
+        """Look once at store and release, so that the first answer has them, then follow both."""
+        await asyncio.gather(self.live.look(), self.releases.look())
+        for follower in (self.live, self.releases, self.catalogue, self.aggregates):
+            self._tasks.append(asyncio.create_task(follower.run(), name=type(follower).__name__))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stopping.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        self.releases.close()
+        for part in (self.fresh, self.profiles, self.aggregates.neighbours, self.names, self.trigger):
+            await part.close()
+        if self._own_connection:
+            await self.connection.close()
+
+    async def unready(self) -> str | None:
+        """Why requests should not come here, or None: what /readyz says."""
+        if self.live.trouble is not None:
+            return self.live.trouble
+        try:
+            async with asyncio.timeout(PING_S):
+                await self.connection.ping()
+        except Exception as error:
+            return f"the store does not answer: {str(error) or type(error).__name__}"
+        if not self.catalogue.loaded:
+            return "the catalogue is still being loaded"
+        return None
+
+    def degraded(self) -> list[str]:
+        """What is amiss although answers go out."""
+        reasons = [self.live.trouble, self.releases.trouble]
+        if not self.catalogue.loaded:
+            reasons.append("the catalogue is not loaded yet")
+        return [reason for reason in reasons if reason]
+
+
+def now_ms() -> int:
+    """Unix time, ms."""
+    return time.time_ns() // 1_000_000
