@@ -54,9 +54,11 @@ def health_router(checks: Mapping[str, ReadyCheck], metrics: Metrics) -> APIRout
         return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     for path in ("/healthz", "/health"):
-        router.add_api_route(path, health, methods=["GET", "HEAD"], include_in_schema=path == "/healthz")
+        router.add_api_route(path, health, methods=["GET"], include_in_schema=path == "/healthz")
+        router.add_api_route(path, health, methods=["HEAD"], include_in_schema=False)
     for path in ("/readyz", "/ready"):
-        router.add_api_route(path, ready, methods=["GET", "HEAD"], include_in_schema=path == "/readyz")
+        router.add_api_route(path, ready, methods=["GET"], include_in_schema=path == "/readyz")
+        router.add_api_route(path, ready, methods=["HEAD"], include_in_schema=False)
     router.add_api_route("/metrics", exposition, methods=["GET"])
     return router
 

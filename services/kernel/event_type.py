@@ -134,8 +134,15 @@ class EventTypes:
         name = self._spellings.get(folded)
         if name is not None:
             return name
-        near = self._spellings[nearest(folded, self._spellings)]
-        raise UnknownEventTypeError(f"{spelling!r} is unknown; the nearest is {near!r}")
+        near = nearest(folded, self._spellings)
+        raise UnknownEventTypeError(
+            f"{spelling!r} is unknown; "
+            + (
+                f"the nearest is {self._spellings[near]!r}"
+                if near
+                else f"the types are {', '.join(self._numbers)}"
+            )
+        )
 
     def number(self, name: str) -> int:
         """The frozen number of a canonical name. Raises UnknownEventTypeError."""

@@ -196,11 +196,12 @@ def _fields(raw: object) -> dict[str, Any]:
         raise ItemError("not_an_object", f"an item is a JSON object, not {json_type(raw)}")
     for name in raw:
         if name not in _READERS and name != "item_id":
-            meant = nearest(name, _READERS) if isinstance(name, str) else "title"
+            meant = nearest(str(name), _READERS)
             raise ItemError(
                 "unknown_field",
-                f"{str(name)[:64]!r} is no field of an item; did you mean {meant!r}? "
-                "Fields of your own go under properties",
+                f"{str(name)[:64]!r} is no field of an item; "
+                + (f"did you mean {meant!r}? Fields" if meant else "fields")
+                + " of your own go under properties",
             )
     return raw
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Final
 
 
-def nearest(word: str, names: Iterable[str]) -> str:
-    """The name that shares most pairs of letters with `word`; the first one when none shares any.
+_LEAST_LIKENESS: Final = 0.2  # of 0.5; "colour" shares less with every field of an item
+
+
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """The name that shares most pairs of letters with `word`; None when none is near.
 
     Clients choose `word`, a thousand of them per request: a few µs per name, where difflib takes twenty.
     """
     pairs = _pairs(word[:64])
-    return max(names, key=lambda name: _likeness(pairs, _pairs(name)))
+    best = max(names, key=lambda name: _likeness(pairs, _pairs(name)))
+    return best if _likeness(pairs, _pairs(best)) >= _LEAST_LIKENESS else None
 
 
 def _likeness(left: frozenset[str], right: frozenset[str]) -> float:

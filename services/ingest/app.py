@@ -1,0 +1,66 @@
+"""The ingest service as a part of an app, and as an app of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from services.http.app import create_app
+from services.http.body import BodyReader
+from services.http.part import Part
+from services.ingest.publisher import Publisher
+from services.ingest.routes import IngestState, ingest_router
+from services.ingest.settings import IngestSettings
+from services.kernel.event_type import EventTypes
+from services.kernel.metrics import INGEST_REJECTED, Metrics
+from services.log.open import open_log
+from services.log.protocol import EventLog
+
+
+def wall_clock_ms() -> int:
+    """Unix time, ms."""
+    return time.time_ns() // 1_000_000
+
+
+def ingest_part(
+    settings: IngestSettings, log: EventLog, metrics: Metrics, now_ms: Callable[[], int] = wall_clock_ms
+) -> Part:
+    """Ingest over `log`, which the caller closes."""
+    publisher = Publisher(log.producer(), settings.ack_timeout_ms, settings.max_in_flight_bytes, metrics)
+    state = IngestState(
+        publisher=publisher,
+        bodies=BodyReader(settings.max_body_bytes, settings.max_in_flight_bytes),
+        types=EventTypes(settings.event_types),
+        rejected=metrics.counter(INGEST_REJECTED),
+        now_ms=now_ms,
+    )
+
+    @asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        await publisher.start()
+        try:
+            yield
+        finally:
+            await publisher.stop()
+
+    return Part("ingest", ingest_router(state), running, {"log": publisher.ready})
+
+
+def create_ingest_app(settings: IngestSettings) -> FastAPI:
+    """Ingest alone in its process."""
+    metrics = Metrics()
+    log = open_log(settings)
+    part = ingest_part(settings, log, metrics)
+
+    @asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        try:
+            async with part.running():
+                yield
+        finally:
+            await log.close()
+
+    return create_app("ingest", settings, metrics, [Part(part.name, part.router, running, part.ready)])
