@@ -80,7 +80,7 @@ def take_events(entries: Iterable[Any], received_at_ms: int, types: EventTypes) 
             if count > MAX_EVENTS_OF_SUBJECT:
                 raise EventError(
                     "too_many_of_one_user",
-                    f"a request holds at most {MAX_EVENTS_OF_SUBJECT} events of one user; send more in the next",
+                    f"a request takes at most {MAX_EVENTS_OF_SUBJECT} events of one user; send more later",
                 )
         except EventError as error:
             intake.refused.append(Refusal(index, event_id_of(raw), error.code, error.message))

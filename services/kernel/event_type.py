@@ -8,7 +8,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
-from services.kernel.nearest import nearest
+from services.kernel.nearest import likely_meant
 
 
 class EventType(IntEnum):
@@ -134,7 +134,7 @@ class EventTypes:
         name = self._spellings.get(folded)
         if name is not None:
             return name
-        near = nearest(folded, self._spellings)
+        near = likely_meant(folded, self._spellings)
         raise UnknownEventTypeError(
             f"{spelling!r} is unknown; "
             + (

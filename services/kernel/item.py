@@ -11,7 +11,7 @@ import msgspec
 from services.kernel.bounded import BoundError, read_number, read_object, read_text
 from services.kernel.event import PoisonError
 from services.kernel.ids import IdError, json_type, read_id
-from services.kernel.nearest import nearest
+from services.kernel.nearest import likely_meant
 from services.kernel.timestamps import TimestampError, read_timestamp_ms
 
 ITEM_CE_TYPE: Final = "freshet.item.v1"
@@ -196,7 +196,7 @@ def _fields(raw: object) -> dict[str, Any]:
         raise ItemError("not_an_object", f"an item is a JSON object, not {json_type(raw)}")
     for name in raw:
         if name not in _READERS and name != "item_id":
-            meant = nearest(str(name), _READERS)
+            meant = likely_meant(str(name), _READERS)
             raise ItemError(
                 "unknown_field",
                 f"{str(name)[:64]!r} is no field of an item; "
