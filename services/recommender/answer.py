@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from services.kernel.bank import FloatArray
+from services.kernel.bank import FloatArray, VectorOf
 from services.kernel.ids import item_key
 from services.kernel.item import Item
 from services.kernel.position import Position
@@ -61,9 +62,10 @@ async def answer(state: State, query: Query, until: Deadline) -> Answer:
     except Exception:
         log.exception("an answer failed; the catalogue in its order goes out")
         state.tally.fell("answer", "error")
-    shaped = [
-        _shape(state, row, _catalogue_order(state, row.n, query.exclude), query, {}) for row in query.lists()
-    ]
+    shaped = []
+    for row in query.lists():
+        shaped.append(_shape(state, row, _catalogue_order(state, row.n, query.exclude), query, {}))
+        state.tally.answered(row.scenario.value, "catalogue")
     facts = {**_subjects(query), "profile_events": 0, "profile_age_ms": None, "fresh": False}
     return Answer(_content(query, shaped, facts), None, until.server_timing())
 
@@ -120,15 +122,21 @@ async def _who(
     return profile, positions[0] if positions else None, facts
 
 
-def _vector_of(state: State) -> Any:
-    serving = state.releases.serving
+def _vector_of(state: State) -> VectorOf:
+    """Vectors of the release, and of the items that came after it."""
+    serving, catalogue = state.releases.serving, state.catalogue.catalogue
     if serving is None:
-        return _no_vector
-    return serving.release.vector_of
+        return lambda _key: None
+    release = serving.release
 
+    def vector_of(key: int) -> FloatArray | None:
+        found = release.vector_of(key)
+        if found is not None or (row := catalogue.row_of_key(key)) < 0:
+            return found
+        vectors, has = catalogue.vectors(np.array([row]))
+        return vectors[0] if has[0] else None
 
-def _no_vector(_key: int) -> FloatArray | None:
-    return None
+    return vector_of
 
 
 def _request(query: Query, row: Row, moment_ms: int) -> RankRequest:

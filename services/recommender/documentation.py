@@ -46,9 +46,7 @@ def parameter(name: str, kind: dict[str, Any], text: str, *, where: str = "query
 
 def path_of(name: str, text: str) -> dict[str, Any]:
     """An id in the path."""
-    return parameter(
-        name, {"type": "string"}, f"{text}; slashes may stand as they are or as %2F", where="path"
-    )
+    return parameter(name, {"type": "string"}, f"{text}; slashes stand as they are or as %2F", where="path")
 
 
 _ID: dict[str, Any] = {"type": "string", "maxLength": 256}

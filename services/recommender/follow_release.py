@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,10 +47,15 @@ class Refusal(NamedTuple):
     at_ms: int
 
 
+async def _nothing_to_prepare(_release: Release) -> None:
+    pass
+
+
 class ReleaseFollower:
     """`serving` is the release in use, None until the first is loaded.
 
-    `swapped` is called on the event loop right after a swap, `counted` with "loaded" or "refused".
+    `prepare` is awaited before a swap, `swapped` called on the event loop right after it, `counted` with
+    "loaded" or "refused".
     """
 
     def __init__(
@@ -59,12 +64,14 @@ class ReleaseFollower:
         poll_ms: int,
         *,
         custom_types: str = "",
+        prepare: Callable[[Release], Awaitable[None]] = _nothing_to_prepare,
         swapped: Callable[[Serving], None] = lambda _: None,
         counted: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._source = source
         self._poll_s = poll_ms / 1000
         self._custom_types = custom_types
+        self._prepare = prepare
         self._swapped = swapped
         self._counted = counted
         self._retry_at_s = 0.0
@@ -94,6 +101,7 @@ class ReleaseFollower:
                 return False
             # 2.
             serving = await asyncio.to_thread(self._load)
+            await self._prepare(serving.release)
         except NoReleaseError as error:
             self._note(str(error))
             return False

@@ -52,17 +52,17 @@ def read_router(state: State) -> APIRouter:
             raise problem_of(error) from None
         ids = state.catalogue.page(after, limit + 1)
         catalogue = state.catalogue.catalogue
-        items = [item for item_id in ids[:limit] if (item := catalogue.get(item_id)) is not None]
+        rows = [row for item_id in ids[:limit] if (row := catalogue.row_of(item_id)) >= 0]
         more = len(ids) > limit
         content = {
-            "items": items,
+            "items": [msgspec.Raw(catalogue.raw(row)) for row in rows],
             "next_cursor": _cursor(ids[limit - 1]) if more else None,
             "total": len(catalogue),
         }
         return json_answer(content, headers=NO_STORE)
 
     async def get_profile(request: Request) -> Response:
-        """What is known about a user. Somebody nobody has heard of has 0 events: a script can poll for more."""
+        """What is known about a user. Somebody nobody has heard of has 0 events, so scripts can poll."""
         user_id = path_id(request, "user_id")
         try:
             content = await within(_describe(state, user_id), READ_S)
@@ -96,11 +96,11 @@ async def _item(state: State, item_id: str) -> bytes | None:
     try:
         return (await within(state.catalogue_reader.items(state.live.epoch, [item_id]), READ_S))[0]
     except (StoreError, LateError):
-        item = state.catalogue.catalogue.get(item_id)
-    if item is None and not state.catalogue.loaded:
+        row = state.catalogue.catalogue.row_of(item_id)
+    if row < 0 and not state.catalogue.loaded:
         detail = "the store does not answer and the catalogue is not loaded yet; try again"
         raise ProblemError(Problem(503, "store_unavailable", detail, retry_after_s=1))
-    return None if item is None else msgspec.json.encode(item)
+    return state.catalogue.catalogue.raw(row) if row >= 0 else None
 
 
 async def _describe(state: State, user_id: str) -> dict[str, Any]:

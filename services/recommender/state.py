@@ -14,6 +14,7 @@ from services.kernel.metrics import (
     RELEASE_LOADS,
     Metrics,
 )
+from services.ranking.catalogue import Binding, Catalogue
 from services.ranking.state import RankingState
 from services.recommender.follow_aggregates import AggregatesFollower
 from services.recommender.follow_catalogue import CatalogueFollower
@@ -68,6 +69,7 @@ class State:
             ReleaseSource(settings.release_url),
             settings.release_poll_ms,
             custom_types=settings.event_types,
+            prepare=self._prepare,
             swapped=self._swapped,
             counted=self._count_release,
         )
@@ -76,6 +78,7 @@ class State:
         self.profiles = ProfileReader(profile_store, self.live)
         self.fresh = FreshReader(self.profiles, aggregate_reader, self.trigger, self.live)
         self.names = ItemNames(profile_store, self.live)
+        self._prepared: tuple[Catalogue, Binding] | None = None
         self.streams = 0
         self.stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -95,9 +98,18 @@ class State:
         serving = self.releases.serving
         return serving.release if serving else None
 
+    async def _prepare(self, release: Release) -> None:
+        catalogue = self.catalogue.catalogue
+        self._prepared = catalogue, await asyncio.to_thread(catalogue.prepare, release)
+
     def _swapped(self, serving: Serving) -> None:
         self.types = serving.types
-        self.catalogue.catalogue.bind(serving.release)
+        catalogue, binding = self._prepared or (None, None)
+        self._prepared = None
+        if binding is not None and catalogue is self.catalogue.catalogue:
+            catalogue.bind(binding)
+        else:  # the catalogue was loaded anew meanwhile
+            self.catalogue.catalogue.bind(serving.release)
         info = self.metrics.gauge(RELEASE_INFO)
         info.clear()
         info.labels("recommender", serving.release.name).set(1)

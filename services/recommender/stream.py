@@ -87,7 +87,7 @@ async def _gone(receive: Receive) -> None:
 
 
 async def _events(state: State, query: Query) -> AsyncGenerator[bytes, None]:
-    """1. Listen. 2. Make a list. 3. Wait for a change, with heartbeats. 4. End in time and say how to go on."""
+    """1. Listen. 2. Make a list. 3. Wait for a change, with heartbeats. 4. End, saying how to go on."""
     ends_s = time.monotonic() + state.settings.stream_max_s
     yield f"retry: {RETRY_MS}\n\n".encode()
     event_id = "0"
