@@ -1,0 +1,125 @@
+"""The log over Apache Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from services.kernel.position import Position
+from services.kernel.settings import LogSettings
+from services.log.kafka_address import bootstrap_servers, group_name, kafka_errors, topic_name
+from services.log.kafka_consumer import KafkaConsumer
+from services.log.kafka_producer import KafkaProducer
+from services.log.kafka_topics import ensure_topics
+from services.log.protocol import Bounds, Record, Topic
+
+_CALL_TIMEOUT_S = 10.0
+
+
+class KafkaLog:
+    """The EventLog over Kafka."""
+
+    def __init__(self, settings: LogSettings) -> None:
+        bootstrap_servers(settings.log_url)  # a bad URL is an error now, not with the first event
+        self.generation = settings.log_generation
+        self._settings = settings
+        self._partitions: dict[Topic, int] = {}
+        self._reader: AIOKafkaConsumer | None = None
+        self._turn = asyncio.Lock()
+
+    def producer(self) -> KafkaProducer:
+        """See EventLog.producer."""
+        return KafkaProducer(self._settings)
+
+    def consumer(self, topic: Topic, group: str | None) -> KafkaConsumer:
+        """See EventLog.consumer."""
+        return KafkaConsumer(self._settings, topic, group)
+
+    async def partition_count(self, topic: Topic) -> int:
+        """See EventLog.partition_count."""
+        if topic not in self._partitions:
+            self._partitions = await ensure_topics(self._settings)
+        return self._partitions[topic]
+
+    async def bounds(self, topic: Topic) -> dict[int, Bounds]:
+        """See EventLog.bounds."""
+        count = await self.partition_count(topic)
+        tops = [TopicPartition(topic_name(self._settings, topic), partition) for partition in range(count)]
+        async with self._reading() as reader:
+            firsts = await reader.beginning_offsets(tops)
+            ends = await reader.end_offsets(tops)
+        return {top.partition: Bounds(firsts[top], ends[top]) for top in tops}
+
+    async def committed(self, topic: Topic, group: str) -> dict[int, int]:
+        """See EventLog.committed."""
+        await self.partition_count(topic)
+        name = topic_name(self._settings, topic)
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers(self._settings.log_url))
+        with kafka_errors(self._settings.log_url):
+            try:
+                async with asyncio.timeout(_CALL_TIMEOUT_S):
+                    await admin.start()
+                    marks = await admin.list_consumer_group_offsets(group_name(self._settings, group))
+            finally:
+                await admin.close()
+        return {
+            top.partition: mark.offset
+            for top, mark in marks.items()
+            if top.topic == name and mark.offset >= 0
+        }
+
+    async def read_at(self, topic: Topic, partition: int, offset: int) -> Record | None:
+        """See EventLog.read_at."""
+        await self.partition_count(topic)
+        top = TopicPartition(topic_name(self._settings, topic), partition)
+        async with self._reading() as reader:
+            first = (await reader.beginning_offsets([top]))[top]
+            end = (await reader.end_offsets([top]))[top]
+            if not first <= offset < end:
+                return None
+            reader.assign([top])
+            try:
+                reader.seek(top, offset)
+                while reader.assignment():
+                    # Compacted away to the very end, nothing comes: the position moves on all the same.
+                    found = await reader.getmany(top, timeout_ms=100, max_records=1)
+                    for row in found.get(top, ()):
+                        if row.offset != offset:
+                            return None
+                        place = Position(self.generation, partition, offset)
+                        return Record(place, row.key, row.value, tuple(row.headers), row.timestamp)
+                    if await reader.position(top) > offset:
+                        return None
+            finally:
+                reader.unsubscribe()
+        return None
+
+    async def close(self) -> None:
+        """See EventLog.close."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await reader.stop()
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AIOKafkaConsumer]:
+        """The one client for single questions; callers take turns. Raises LogUnavailableError."""
+        async with self._turn:
+            with kafka_errors(self._settings.log_url):
+                async with asyncio.timeout(_CALL_TIMEOUT_S):
+                    if self._reader is None:
+                        reader = AIOKafkaConsumer(
+                            bootstrap_servers=bootstrap_servers(self._settings.log_url),
+                            enable_auto_commit=False,
+                            auto_offset_reset="earliest",
+                        )
+                        try:
+                            await reader.start()
+                        except BaseException:
+                            await reader.stop()
+                            raise
+                        self._reader = reader
+                    yield self._reader
