@@ -2,22 +2,221 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.kernel.ids import item_key
 from services.kernel.profile import Profile
+from services.ranking import blend
+from services.ranking.evidence import Evidence, evidence_of, viewed
 from services.ranking.model import ModelAnswer
-from services.ranking.state import Ranking, RankingState, RankRequest
+from services.ranking.reasons import CATALOGUE, POPULAR, TRENDING, Reasons
+from services.ranking.rules import Rules
+from services.ranking.similar import similar
+from services.ranking.state import (
+    FOR_YOU,
+    MAX_N,
+    RECENTLY_VIEWED,
+    SIMILAR,
+    RankedItem,
+    Ranking,
+    RankingState,
+    RankRequest,
+    Reason,
+)
+from services.ranking.state import (
+    POPULAR as POPULAR_SCENARIO,
+)
+
+RowArray = NDArray[np.int64]
 
 
 def wants_model(state: RankingState, profile: Profile | None, request: RankRequest) -> bool:
-    """Whether an answer of the model would be used: a for_you list for somebody with events the release knows."""
-    raise NotImplementedError
+    """Whether an answer of the model would be used: for_you, for somebody with an event it can read."""
+    if request.scenario != FOR_YOU or profile is None:
+        return False
+    ring = profile.ring
+    if not len(ring):
+        return False
+    release = state.catalogue.release
+    return release is None or any(release.index_of(key) >= 0 for key in ring["item"][::-1].tolist())
 
 
 def rank(
     state: RankingState, profile: Profile | None, request: RankRequest, model_answer: ModelAnswer | None
 ) -> Ranking:
-    """The list that `request` asks for; never empty while the catalogue holds a servable item.
+    """The list that `request` asks for; never empty while the catalogue holds an item that may be shown.
 
-    `profile` None: nobody in particular. `model_answer` None: the model was late or is missing, and the ladder
-    starts at `session`. Pure: no clock, no I/O. Does not raise for unknown items or scenarios without evidence.
+    `profile` None: nobody in particular. `model_answer` None: the model was late or is missing, and the
+    ladder starts at `session`. Pure: no clock, no I/O. Unknown items and missing evidence are no errors.
+
+    1. Read the profile against the catalogue.
+    2. Make the list of the scenario, as far as its own evidence goes.
+    3. Fill it from the steps of the ladder below: session, trending, popular, catalogue order.
     """
-    raise NotImplementedError
+    # 1.
+    evidence = evidence_of(profile, state.catalogue, request.now_ms)
+    rules = Rules(state.catalogue, profile, request)
+    made = _List(state, request, rules)
+    # 2.
+    if request.scenario == RECENTLY_VIEWED:
+        _recently_viewed(made, profile, rules)
+        if made.items:  # what was not viewed does not belong here
+            return made.ranking()
+    elif request.scenario == SIMILAR:
+        query_row, query_key = _query_of(state, evidence, request)
+        rules.keep_out(query_row)
+        for row, worth, reason in similar(state, query_row, query_key, rules):
+            made.add(row, worth, reason, "model")
+    if request.scenario in {FOR_YOU, SIMILAR} and not made.full:
+        _for_you(made, state, evidence, request, rules, model_answer)
+    # 3.
+    if request.scenario != POPULAR_SCENARIO:
+        made.fill(state.aggregates.trending.top(_DEEP), TRENDING, "trending")
+    made.fill(state.aggregates.popular.top(_DEEP), POPULAR, "popular")
+    if request.scenario == POPULAR_SCENARIO:
+        made.fill(state.aggregates.trending.top(_DEEP), TRENDING, "trending")
+    made.fill_in_order()
+    return made.ranking()
+
+
+_DEEP = 1000  # how far down the ladder looks in trending and popular before it takes the catalogue's order
+
+
+class _List:
+    """An answer as it grows: scores fall, each row stands once, rules hold."""
+
+    def __init__(self, state: RankingState, request: RankRequest, rules: Rules) -> None:
+        self._state = state
+        self._request = request
+        self._rules = rules
+        self._n = max(0, min(request.n, MAX_N))
+        self._strategy = ""
+        self.items: list[RankedItem] = []
+
+    @property
+    def full(self) -> bool:
+        return len(self.items) >= self._n
+
+    def add(self, row: int, score: float, reason: Reason | Callable[[], Reason], strategy: str) -> bool:
+        """Append a row that the rules let through; False where they do not."""
+        if self.full or not self._rules.take(row):
+            return False
+        if self.items and score > self.items[-1].score:
+            score = self.items[-1].score  # a lower step of the ladder counts in other units
+        item = self._state.catalogue.item(row)
+        made = reason if isinstance(reason, Reason) else reason()
+        key = int(self._state.catalogue.keys[row])
+        self.append(RankedItem(item.item_id, key, row, score, made), strategy)
+        return True
+
+    def append(self, item: RankedItem, strategy: str) -> None:
+        """Append a line as it is."""
+        self._strategy = self._strategy or strategy
+        self.items.append(item)
+
+    def fill(self, keys: list[int], reason: Reason, strategy: str) -> None:
+        """Append from a step of the ladder, best first."""
+        if self.full or not keys:
+            return
+        rows = self._state.catalogue.rows_of_keys(keys)
+        for place, row in enumerate(rows[self._rules.allowed(rows)].tolist(), 1):
+            if self.full:
+                return
+            self.add(row, 1.0 / place, reason, strategy)
+
+    def fill_in_order(self) -> None:
+        """Append in catalogue order until the list is full or the catalogue has been gone through."""
+        for rows in self._in_order():
+            for row in rows[self._rules.allowed(rows)].tolist():
+                if self.full:
+                    return
+                self.add(row, 0.0, CATALOGUE, "catalogue")
+
+    def _in_order(self) -> Iterator[RowArray]:
+        if self._rules.candidates is not None:
+            yield np.array(self._rules.candidates, dtype=np.int64)
+            return
+        start = 0
+        while start >= 0 and not self.full:
+            rows, start = self._state.catalogue.in_order(start, self._request.now_ms)
+            yield rows
+
+    def ranking(self) -> Ranking:
+        """The finished answer."""
+        release = self._state.catalogue.release
+        return Ranking(self.items, self._strategy or "catalogue", release.name if release else None)
+
+
+def _query_of(state: RankingState, evidence: Evidence, request: RankRequest) -> tuple[int, int]:
+    """(row, key) of the item that `similar` starts from: the one asked for, else the subject's last one."""
+    if request.item_id is not None:
+        return state.catalogue.row_of(request.item_id), item_key(request.item_id)
+    for item in evidence.recent:
+        if item.row >= 0:
+            return item.row, item.key
+    return -1, 0
+
+
+def _recently_viewed(made: _List, profile: Profile | None, rules: Rules) -> None:
+    """The ring, newest first, each item once; those in no catalogue have no id here, only their key."""
+    if profile is None:
+        return
+    for place, item in enumerate(viewed(profile, rules.catalogue), 1):
+        if made.full:
+            return
+        reason = Reason("recently_viewed", "You looked at this")
+        if item.row < 0 and rules.candidates is None and item.key not in rules.excluded_keys:
+            made.append(RankedItem(None, item.key, -1, 1.0 / place, reason), "session")
+        elif item.row >= 0 and rules.allowed(np.array([item.row]))[0]:
+            item_id = rules.catalogue.item(item.row).item_id
+            made.append(RankedItem(item_id, item.key, item.row, 1.0 / place, reason), "session")
+
+
+def _for_you(
+    made: _List,
+    state: RankingState,
+    evidence: Evidence,
+    request: RankRequest,
+    rules: Rules,
+    answer: ModelAnswer | None,
+) -> None:
+    """Candidates, terms, order. Adds nothing where the profile says nothing about this catalogue."""
+    catalogue, aggregates = state.catalogue, state.aggregates
+    if answer is not None and (state.model is None or state.model.release is not catalogue.release):
+        answer = None  # indices of another release: a swap came between model and ranking
+    neighbours = blend.neighbours_of(evidence, aggregates, catalogue)
+    if not evidence.known and not len(neighbours.rows):
+        return
+    user = answer.user_vector if answer is not None else blend.session_vector(evidence, catalogue)
+    if user is not None and not user.any():
+        user = None
+    warmth = blend.warmth_of(evidence)
+    last_row = blend.last_row_of(evidence, catalogue) if warmth else -1
+    if rules.candidates is None:
+        rows = blend.candidate_rows(evidence, neighbours, aggregates, catalogue, answer, user, last_row)
+    else:
+        rows = np.array(rules.candidates, dtype=np.int64)
+    rows = rows[rules.allowed(rows)]
+    if not len(rows):
+        return
+    last = blend.vector_of_row(last_row, catalogue)
+    weights = _weights(state)
+    scored = blend.score(
+        rows, evidence, neighbours, aggregates, catalogue, state.model, answer, user, last, warmth, weights
+    )
+    reasons = Reasons(state, evidence)
+    strategy = "model" if answer is not None else "session"
+    for at in np.lexsort((catalogue.keys[rows], -scored.score)).tolist():
+        if made.full:
+            return
+        made.add(
+            int(rows[at]), float(scored.score[at]), lambda at=at: reasons.of_candidate(scored, at), strategy
+        )
+
+
+def _weights(state: RankingState) -> Mapping[str, float]:
+    release = state.catalogue.release
+    return {**blend.WEIGHTS, **release.manifest.blend} if release is not None else blend.WEIGHTS

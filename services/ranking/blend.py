@@ -1,0 +1,222 @@
+"""Scoring for_you: candidates from several sources, one sum of a few terms for each.
+
+score = similarity · z(E·u)             how near to the user, among all items of the release
+      + popularity · z(ln(1 + count))   how much wanted, among all items of the catalogue
+      + covisitation · share            chosen together with the last items, 0 to 1
+      + repeat · ln(1 + worth)          had before
+      + session · z(E·e_last) · 2^(-idle / half an hour)   what is being looked at right now
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.ranking.aggregates import Aggregates
+from services.ranking.catalogue import Catalogue
+from services.ranking.evidence import Evidence
+from services.ranking.model import ModelAnswer, OnnxModel
+
+FloatArray = NDArray[np.float32]
+RowArray = NDArray[np.int64]
+ScoreArray = NDArray[np.float64]
+
+MODEL_CANDIDATES: Final = 200
+TRENDING_CANDIDATES: Final = 100
+POPULAR_CANDIDATES: Final = 200
+SESSION_CANDIDATES: Final = 100  # nearest to the last item, while the session is warm
+NEW_CANDIDATES: Final = 32
+SESSION_HALF_LIFE_S: Final = 1800.0  # analytics tools end a visit after half an hour, too
+SESSION_OVER: Final = 0.05  # below this factor (a little over two hours) the session says nothing
+RECENCY_DECAY: Final = 0.9  # weight of each recent item's neighbours beside the one after it
+SESSION_DECAY: Final = 0.8  # the same where the user's vector is made of the last items alone
+# A new item has had no chance to be popular: it starts at the mean of the catalogue.
+NEW_POPULARITY: Final = 0.0
+# Tuned by `make bench-quality` on the demo shop's last baskets.
+WEIGHTS: Final[Mapping[str, float]] = {
+    "similarity": 0.5,
+    "popularity": 1.0,
+    "covisitation": 2.0,
+    "repeat": 3.0,
+    "session": 1.5,
+}
+
+
+class Candidates(NamedTuple):
+    """Candidate rows and the terms of their scores, all of length n. `led_by` is a place in `recent`, or -1."""
+
+    rows: RowArray
+    score: ScoreArray
+    similarity: ScoreArray
+    popularity: ScoreArray
+    covisitation: ScoreArray
+    repeat: ScoreArray
+    led_by: RowArray
+
+
+class Neighbours(NamedTuple):
+    """What was chosen with the recent items: rows, share 0 to 1, which recent item gave most."""
+
+    rows: RowArray
+    share: ScoreArray
+    led_by: RowArray
+
+
+def neighbours_of(evidence: Evidence, aggregates: Aggregates, catalogue: Catalogue) -> Neighbours:
+    """The union of the recent items' neighbours; the share of the nearest in time counts most."""
+    total: dict[int, float] = {}
+    most: dict[int, tuple[float, int]] = {}
+    factor = 1.0
+    for place, item in enumerate(evidence.recent):
+        found = aggregates.neighbours.get(item.key)
+        if found is not None and len(found):
+            shares = aggregates.covisit_shares(found) * factor
+            for key, share in zip(found.keys.tolist(), shares.tolist(), strict=True):
+                row = catalogue.row_of_key(key)
+                if row >= 0:
+                    total[row] = total.get(row, 0.0) + share
+                    if share > most.get(row, (0.0, -1))[0]:
+                        most[row] = (share, place)
+        factor *= RECENCY_DECAY
+    rows = np.fromiter(total, dtype=np.int64, count=len(total))
+    share = np.fromiter(total.values(), dtype=np.float64, count=len(total))
+    led_by = np.array([most.get(row, (0.0, -1))[1] for row in total], dtype=np.int64)
+    return Neighbours(rows, np.minimum(share, 1.0), led_by)
+
+
+def session_vector(evidence: Evidence, catalogue: Catalogue) -> FloatArray | None:
+    """The user's vector from the last items alone, f32[d], length 1; None where none of them has a vector."""
+    rows = np.array([item.row for item in evidence.recent if item.row >= 0], dtype=np.int64)
+    if not len(rows) or catalogue.release is None:
+        return None
+    vectors, has = catalogue.vectors(rows)
+    if not has.any():
+        return None
+    weights = SESSION_DECAY ** np.arange(len(rows)) * has
+    return _unit((weights[:, None] * vectors).sum(axis=0, dtype=np.float64))
+
+
+def candidate_rows(
+    evidence: Evidence,
+    neighbours: Neighbours,
+    aggregates: Aggregates,
+    catalogue: Catalogue,
+    answer: ModelAnswer | None,
+    user: FloatArray | None,
+    last_row: int,
+) -> RowArray:
+    """The union of all sources, sorted, each row once."""
+    sources = [neighbours.rows, np.fromiter(evidence.repeats, np.int64, len(evidence.repeats))]
+    if answer is not None:
+        sources.append(catalogue.rows_of_indices(answer.item_indices[:MODEL_CANDIDATES]))
+    if user is not None:
+        sources.append(catalogue.nearest_new(user, NEW_CANDIDATES))
+    if last_row >= 0:
+        sources.append(catalogue.nearest(last_row)[:SESSION_CANDIDATES])
+    sources.append(catalogue.rows_of_keys(aggregates.trending.top(TRENDING_CANDIDATES)))
+    sources.append(catalogue.rows_of_keys(aggregates.popular.top(POPULAR_CANDIDATES)))
+    sources.append(catalogue.newest()[:NEW_CANDIDATES])
+    rows = np.unique(np.concatenate(sources))
+    return rows[rows >= 0]
+
+
+def score(
+    rows: RowArray,
+    evidence: Evidence,
+    neighbours: Neighbours,
+    aggregates: Aggregates,
+    catalogue: Catalogue,
+    model: OnnxModel | None,
+    answer: ModelAnswer | None,
+    user: FloatArray | None,
+    last: FloatArray | None,
+    warmth: float,
+    weights: Mapping[str, float],
+) -> Candidates:
+    """The terms of every candidate, weighted, and their sum."""
+    vectors, has = catalogue.vectors(rows)
+    if user is not None:
+        similarity = _similarity(vectors, has, user, model)
+    elif answer is not None:
+        similarity = _listed(rows, catalogue, answer)
+    else:
+        similarity = np.zeros(len(rows))
+    similarity = similarity * weights["similarity"]
+    if last is not None and warmth > 0:
+        similarity += weights["session"] * warmth * _similarity(vectors, has, last, model)
+    popularity = aggregates.popularity(catalogue.keys[rows], len(catalogue))
+    popularity = np.where(catalogue.is_new(rows), np.maximum(popularity, NEW_POPULARITY), popularity)
+    popularity *= weights["popularity"]
+    covisitation, led_by = np.zeros(len(rows)), np.full(len(rows), -1, dtype=np.int64)
+    if len(neighbours.rows):
+        order = np.argsort(neighbours.rows)
+        ordered = neighbours.rows[order]
+        at = np.minimum(np.searchsorted(ordered, rows), len(ordered) - 1)
+        there = ordered[at] == rows
+        covisitation[there] = weights["covisitation"] * neighbours.share[order[at[there]]]
+        led_by[there] = neighbours.led_by[order[at[there]]]
+    worth = np.array([evidence.repeats.get(row, 0.0) for row in rows.tolist()])
+    repeat = weights["repeat"] * np.log1p(worth)
+    total = similarity + popularity + covisitation + repeat
+    return Candidates(rows, total, similarity, popularity, covisitation, repeat, led_by)
+
+
+def _similarity(
+    vectors: FloatArray, has: NDArray[np.bool_], user: FloatArray, model: OnnxModel | None
+) -> ScoreArray:
+    """z-scores of E·u: against all items of the release where the model knows their spread."""
+    raw = (vectors @ user).astype(np.float64)
+    if model is not None:
+        mean, spread = model.scale.of(user)
+    elif has.any():
+        mean, spread = float(raw[has].mean()), float(raw[has].std())
+    else:
+        mean, spread = 0.0, 0.0
+    if spread < 1e-6:  # nobody is nearer than anybody else
+        return np.zeros(len(raw))
+    return np.where(has, (raw - mean) / spread, 0.0)
+
+
+def _listed(rows: RowArray, catalogue: Catalogue, answer: ModelAnswer) -> ScoreArray:
+    """z-scores where the model gives a list alone: those not in it stand at its end."""
+    if not len(answer.scores):
+        return np.zeros(len(rows))
+    listed = catalogue.rows_of_indices(answer.item_indices)
+    scores = answer.scores.astype(np.float64)
+    spread = float(scores.std())
+    if spread < 1e-6:
+        return np.zeros(len(rows))
+    places = {row: place for place, row in enumerate(listed.tolist())}
+    at = np.array([places.get(row, len(scores) - 1) for row in rows.tolist()], dtype=np.int64)
+    z: ScoreArray = (scores[at] - scores.min()) / spread
+    return z
+
+
+def warmth_of(evidence: Evidence) -> float:
+    """How much the session counts, 1 right after an event, 0 when it is over."""
+    factor = float(2.0 ** (-evidence.idle_s / SESSION_HALF_LIFE_S)) if evidence.recent else 0.0
+    return factor if factor >= SESSION_OVER else 0.0
+
+
+def last_row_of(evidence: Evidence, catalogue: Catalogue) -> int:
+    """The row of the newest recent item that has a vector, or -1."""
+    rows = np.array([item.row for item in evidence.recent if item.row >= 0], dtype=np.int64)
+    if not len(rows):
+        return -1
+    _, has = catalogue.vectors(rows)
+    return int(rows[np.argmax(has)]) if has.any() else -1
+
+
+def vector_of_row(row: int, catalogue: Catalogue) -> FloatArray | None:
+    """The vector of a row made as long as 1, f32[d], or None."""
+    if row < 0:
+        return None
+    return _unit(catalogue.vectors(np.array([row]))[0][0].astype(np.float64))
+
+
+def _unit(vector: ScoreArray) -> FloatArray | None:
+    length = float(np.sqrt((vector * vector).sum()))
+    return (vector / length).astype(np.float32) if length > 1e-9 else None
