@@ -84,7 +84,8 @@ class AggregateWrite:
         """Raises ValueError for what must not be sent."""
         if self.size_bytes > MAX_WRITE_BYTES:
             raise ValueError(
-                f"an aggregate write of {self.size_bytes} bytes is above {MAX_WRITE_BYTES}: cut the batch in two"
+                f"an aggregate write of {self.size_bytes} bytes is above {MAX_WRITE_BYTES}: "
+                "cut the batch in two"
             )
         if not all(
             math.isfinite(score) for scores in (self.trend, self.popular) for score in scores.values()
@@ -181,8 +182,10 @@ class AggregateReader:
         return [self._merge_rows([part[index] for part in rows], limit) for index in range(len(items))]
 
     async def _top(self, zsets: list[bytes], limit: int) -> Ranked:
-        """1. The highest of each partition. 2. Exact scores of all of these in every partition, added. 3. What
-        nobody listed scores at most the sum of the partitions' last: where that could still enter, look wider.
+        """1. The highest of each partition.
+        2. Exact scores of all of these in every partition, added.
+        3. What nobody listed scores at most the sum of the partitions' last: if that could enter, look wider.
+
         Exact but for what ranks below MAX_TOP in every partition.
         """
         width = min(2 * limit + 64, MAX_TOP)  # twice: the partitions' orders differ in the tail

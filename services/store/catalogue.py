@@ -200,8 +200,8 @@ class CatalogueReader:
         limit = max(1, limit)
         ids, last_id, added, held = await self._changes(epoch, cursor.last_id, limit)
         reached = cursor.added + len(ids)
-        # Entries are numbered from 1; the stream holds the last `held`. A cursor that is ahead, or that reaches
-        # the end with another count than the stream's own, belongs to a stream that is gone.
+        # Entries are numbered from 1; the stream holds the last `held`. A cursor that is ahead, or comes
+        # to the end with another count than the stream's own, belongs to a stream that is gone.
         lost = cursor.added < added - held or reached > added or (len(ids) < limit and reached != added)
         return Changes([item_id.decode() for item_id in ids], Cursor(last_id.decode(), reached), lost)
 
