@@ -93,8 +93,10 @@ class RowFile:
     def _csv(self, raw: IO[bytes]) -> Iterator[Row]:
         csv.field_size_limit(MAX_LINE_BYTES)
         # surrogateescape keeps a bad byte inside its own row instead of ending the whole file
-        text = io.TextIOWrapper(self._bytes(raw), "utf-8-sig", "surrogateescape", newline="")
-        reader = csv.reader(text, delimiter=self.delimiter)
+        with io.TextIOWrapper(self._bytes(raw), "utf-8-sig", "surrogateescape", newline="") as text:
+            yield from self._cells(csv.reader(text, delimiter=self.delimiter))
+
+    def _cells(self, reader: Iterator[list[str]]) -> Iterator[Row]:
         header = _header(reader, self.name)
         self.columns = tuple(header)
         number = 0
