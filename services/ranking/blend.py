@@ -19,6 +19,7 @@ from services.ranking.aggregates import Aggregates
 from services.ranking.catalogue import Catalogue
 from services.ranking.evidence import Evidence
 from services.ranking.model import ModelAnswer, OnnxModel
+from services.ranking.state import RankingState
 
 FloatArray = NDArray[np.float32]
 RowArray = NDArray[np.int64]
@@ -31,6 +32,7 @@ SESSION_CANDIDATES: Final = 100  # nearest to the last item, while the session i
 NEW_CANDIDATES: Final = 32
 SESSION_HALF_LIFE_S: Final = 1800.0  # analytics tools end a visit after half an hour, too
 SESSION_OVER: Final = 0.05  # below this factor (a little over two hours) the session says nothing
+SESSION_Z_MAX: Final = 5.0  # in a small category likeness has no upper end, and would drown all else
 RECENCY_DECAY: Final = 0.9  # weight of each recent item's neighbours beside the one after it
 SESSION_DECAY: Final = 0.8  # the same where the user's vector is made of the last items alone
 # A new item has had no chance to be popular: it starts at the mean of the catalogue.
@@ -99,69 +101,87 @@ def session_vector(evidence: Evidence, catalogue: Catalogue) -> FloatArray | Non
     return _unit((weights[:, None] * vectors).sum(axis=0, dtype=np.float64))
 
 
-def candidate_rows(
-    evidence: Evidence,
-    neighbours: Neighbours,
-    aggregates: Aggregates,
-    catalogue: Catalogue,
-    answer: ModelAnswer | None,
-    user: FloatArray | None,
-    last_row: int,
-) -> RowArray:
-    """The union of all sources, sorted, each row once."""
-    sources = [neighbours.rows, np.fromiter(evidence.repeats, np.int64, len(evidence.repeats))]
-    if answer is not None:
-        sources.append(catalogue.rows_of_indices(answer.item_indices[:MODEL_CANDIDATES]))
-    if user is not None:
-        sources.append(catalogue.nearest_new(user, NEW_CANDIDATES))
-    if last_row >= 0:
-        sources.append(catalogue.nearest(last_row)[:SESSION_CANDIDATES])
-    sources.append(catalogue.rows_of_keys(aggregates.trending.top(TRENDING_CANDIDATES)))
-    sources.append(catalogue.rows_of_keys(aggregates.popular.top(POPULAR_CANDIDATES)))
-    sources.append(catalogue.newest()[:NEW_CANDIDATES])
-    rows = np.unique(np.concatenate(sources))
-    return rows[rows >= 0]
+class Blend:
+    """One for_you list in the making: its sources, and the terms of its candidates."""
 
+    def __init__(self, state: RankingState, evidence: Evidence, answer: ModelAnswer | None) -> None:
+        """`answer` None: the model was late or is missing; the last items stand in for it."""
+        catalogue = state.catalogue
+        self._state = state
+        self._evidence = evidence
+        self._answer = answer
+        self._neighbours = neighbours_of(evidence, state.aggregates, catalogue)
+        user = answer.user_vector if answer is not None else session_vector(evidence, catalogue)
+        self._user = user if user is not None and user.any() else None
+        self._warmth = warmth_of(evidence)
+        self._last_row = last_row_of(evidence, catalogue) if self._warmth else -1
+        release = catalogue.release
+        self._weights = {**WEIGHTS, **(release.manifest.blend if release is not None else {})}
 
-def score(
-    rows: RowArray,
-    evidence: Evidence,
-    neighbours: Neighbours,
-    aggregates: Aggregates,
-    catalogue: Catalogue,
-    model: OnnxModel | None,
-    answer: ModelAnswer | None,
-    user: FloatArray | None,
-    last: FloatArray | None,
-    warmth: float,
-    weights: Mapping[str, float],
-) -> Candidates:
-    """The terms of every candidate, weighted, and their sum."""
-    vectors, has = catalogue.vectors(rows)
-    if user is not None:
-        similarity = _similarity(vectors, has, user, model)
-    elif answer is not None:
-        similarity = _listed(rows, catalogue, answer)
-    else:
-        similarity = np.zeros(len(rows))
-    similarity = similarity * weights["similarity"]
-    if last is not None and warmth > 0:
-        similarity += weights["session"] * warmth * _similarity(vectors, has, last, model)
-    popularity = aggregates.popularity(catalogue.keys[rows], len(catalogue))
-    popularity = np.where(catalogue.is_new(rows), np.maximum(popularity, NEW_POPULARITY), popularity)
-    popularity *= weights["popularity"]
-    covisitation, led_by = np.zeros(len(rows)), np.full(len(rows), -1, dtype=np.int64)
-    if len(neighbours.rows):
-        order = np.argsort(neighbours.rows)
-        ordered = neighbours.rows[order]
-        at = np.minimum(np.searchsorted(ordered, rows), len(ordered) - 1)
-        there = ordered[at] == rows
-        covisitation[there] = weights["covisitation"] * neighbours.share[order[at[there]]]
-        led_by[there] = neighbours.led_by[order[at[there]]]
-    worth = np.array([evidence.repeats.get(row, 0.0) for row in rows.tolist()])
-    repeat = weights["repeat"] * np.log1p(worth)
-    total = similarity + popularity + covisitation + repeat
-    return Candidates(rows, total, similarity, popularity, covisitation, repeat, led_by)
+    @property
+    def founded(self) -> bool:
+        """Whether the profile says anything about this catalogue."""
+        return self._evidence.known or len(self._neighbours.rows) > 0
+
+    def rows(self) -> RowArray:
+        """The union of all sources, sorted, each row once."""
+        catalogue, aggregates, repeats = self._state.catalogue, self._state.aggregates, self._evidence.repeats
+        sources = [self._neighbours.rows, np.fromiter(repeats, np.int64, len(repeats))]
+        if self._answer is not None:
+            sources.append(catalogue.rows_of_indices(self._answer.item_indices[:MODEL_CANDIDATES]))
+        if self._user is not None:
+            sources.append(catalogue.nearest_new(self._user, NEW_CANDIDATES))
+        if self._last_row >= 0:
+            sources.append(catalogue.nearest(self._last_row)[:SESSION_CANDIDATES])
+        sources.append(catalogue.rows_of_keys(aggregates.trending.top(TRENDING_CANDIDATES)))
+        sources.append(catalogue.rows_of_keys(aggregates.popular.top(POPULAR_CANDIDATES)))
+        sources.append(catalogue.newest()[:NEW_CANDIDATES])
+        rows = np.unique(np.concatenate(sources))
+        return rows[rows >= 0]
+
+    def score(self, rows: RowArray) -> Candidates:
+        """The terms of every candidate, weighted, and their sum."""
+        weights = self._weights
+        similarity = self._likeness(rows)
+        popularity = weights["popularity"] * self._popularity(rows)
+        share, led_by = self._shares(rows)
+        covisitation = weights["covisitation"] * share
+        worth = np.array([self._evidence.repeats.get(row, 0.0) for row in rows.tolist()])
+        repeat = weights["repeat"] * np.log1p(worth)
+        total = similarity + popularity + covisitation + repeat
+        return Candidates(rows, total, similarity, popularity, covisitation, repeat, led_by)
+
+    def _likeness(self, rows: RowArray) -> ScoreArray:
+        """Likeness to the user as a whole, and, while the session is warm, to the last item."""
+        catalogue, model, weights = self._state.catalogue, self._state.model, self._weights
+        vectors, has = catalogue.vectors(rows)
+        likeness = np.zeros(len(rows))
+        if self._user is not None:
+            likeness += weights["similarity"] * _similarity(vectors, has, self._user, model)
+        elif self._answer is not None:
+            likeness += weights["similarity"] * _listed(rows, catalogue, self._answer)
+        last = vector_of_row(self._last_row, catalogue)
+        if last is not None:
+            z = np.minimum(_similarity(vectors, has, last, model), SESSION_Z_MAX)
+            likeness += weights["session"] * self._warmth * z
+        return likeness
+
+    def _popularity(self, rows: RowArray) -> ScoreArray:
+        catalogue = self._state.catalogue
+        z = self._state.aggregates.popularity(catalogue.keys[rows], len(catalogue))
+        return np.where(catalogue.is_new(rows), np.maximum(z, NEW_POPULARITY), z)
+
+    def _shares(self, rows: RowArray) -> tuple[ScoreArray, RowArray]:
+        share, led_by = np.zeros(len(rows)), np.full(len(rows), -1, dtype=np.int64)
+        neighbours = self._neighbours
+        if len(neighbours.rows):
+            order = np.argsort(neighbours.rows)
+            ordered = neighbours.rows[order]
+            at = np.minimum(np.searchsorted(ordered, rows), len(ordered) - 1)
+            there = ordered[at] == rows
+            share[there] = neighbours.share[order[at[there]]]
+            led_by[there] = neighbours.led_by[order[at[there]]]
+        return share, led_by
 
 
 def _similarity(

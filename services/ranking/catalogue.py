@@ -53,6 +53,8 @@ class Catalogue:
         self._from_ms = np.zeros(FIRST_CAPACITY, dtype=np.int64)
         self._until_ms = np.zeros(FIRST_CAPACITY, dtype=np.int64)
         self.group = np.zeros(FIRST_CAPACITY, dtype=np.int64)  # 0: stands alone
+        self.category = np.zeros(FIRST_CAPACITY, dtype=np.int64)  # the first path as a whole; 0: none
+        self._categories: dict[tuple[str, ...], int] = {}
         self._touched: set[int] = set()
         self._binding = self.prepare(release)
 
@@ -89,6 +91,9 @@ class Catalogue:
         self._until_ms[row] = FOREVER_MS if item.expires_at is None else item.expires_at
         group = item.group_id
         self.group[row] = 0 if group is None else self._groups.setdefault(group, len(self._groups) + 1)
+        path = tuple(item.categories[0]) if item.categories else None
+        code = 0 if path is None else self._categories.setdefault(path, len(self._categories) + 1)
+        self.category[row] = code
         self.version += 1
         self._touched.add(row)
         self._attach(row, item)
@@ -110,7 +115,7 @@ class Catalogue:
     def _new_row(self, item_id: str) -> int:
         row = len(self._raw)
         if row == len(self.keys):
-            for name in ("keys", "_available", "_from_ms", "_until_ms", "group"):
+            for name in ("keys", "_available", "_from_ms", "_until_ms", "group", "category"):
                 setattr(self, name, _doubled(getattr(self, name)))
         key = item_key(item_id)
         self._raw.append(None)

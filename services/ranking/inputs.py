@@ -34,7 +34,7 @@ class FeedMaker:
         self._sizes = sizes
         self._space = release.space.at(0)
         types = EventTypes(weights=release.event_weights)
-        self._weight_of: WeightOf = lambda number, value: types.weight(number, value)
+        self._weight_of: WeightOf = types.weight
         self._makers: dict[str, Callable[[Sequence[ModelQuestion]], dict[str, Array]]] = {
             "bank": self._banks,
             "bank_weight": self._banks,

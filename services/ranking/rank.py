@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.kernel.ids import item_key
 from services.kernel.profile import Profile
-from services.ranking import blend
+from services.ranking.blend import Blend
 from services.ranking.evidence import Evidence, evidence_of, viewed
 from services.ranking.model import ModelAnswer
 from services.ranking.reasons import CATALOGUE, POPULAR, TRENDING, Reasons
@@ -71,7 +73,7 @@ def rank(
         for row, worth, reason in similar(state, query_row, query_key, rules):
             made.add(row, worth, reason, "model")
     if request.scenario in {FOR_YOU, SIMILAR} and not made.full:
-        _for_you(made, state, evidence, request, rules, model_answer)
+        _for_you(made, state, evidence, rules, model_answer)
     # 3.
     if request.scenario != POPULAR_SCENARIO:
         made.fill(state.aggregates.trending.top(_DEEP), TRENDING, "trending")
@@ -82,7 +84,11 @@ def rank(
     return made.ranking()
 
 
-_DEEP = 1000  # how far down the ladder looks in trending and popular before it takes the catalogue's order
+CATEGORY_SHARE: Final = 0.4  # of a for_you list for one leaf category
+CATEGORY_MIN: Final = 3
+_DEEP: Final = (
+    1000  # how far down the ladder looks in trending and popular before it takes the catalogue's order
+)
 
 
 class _List:
@@ -92,13 +98,13 @@ class _List:
         self._state = state
         self._request = request
         self._rules = rules
-        self._n = max(0, min(request.n, MAX_N))
+        self.n = max(0, min(request.n, MAX_N))
         self._strategy = ""
         self.items: list[RankedItem] = []
 
     @property
     def full(self) -> bool:
-        return len(self.items) >= self._n
+        return len(self.items) >= self.n
 
     def add(self, row: int, score: float, reason: Reason | Callable[[], Reason], strategy: str) -> bool:
         """Append a row that the rules let through; False where they do not."""
@@ -176,40 +182,28 @@ def _recently_viewed(made: _List, profile: Profile | None, rules: Rules) -> None
 
 
 def _for_you(
-    made: _List,
-    state: RankingState,
-    evidence: Evidence,
-    request: RankRequest,
-    rules: Rules,
-    answer: ModelAnswer | None,
+    made: _List, state: RankingState, evidence: Evidence, rules: Rules, answer: ModelAnswer | None
 ) -> None:
-    """Candidates, terms, order. Adds nothing where the profile says nothing about this catalogue."""
-    catalogue, aggregates = state.catalogue, state.aggregates
+    """Candidates, terms, order. Adds nothing where the profile says nothing about this catalogue.
+
+    No leaf category takes more than a share of the list while there is anything else: what was one too many
+    stands behind the rest.
+    """
+    catalogue = state.catalogue
     if answer is not None and (state.model is None or state.model.release is not catalogue.release):
         answer = None  # indices of another release: a swap came between model and ranking
-    neighbours = blend.neighbours_of(evidence, aggregates, catalogue)
-    if not evidence.known and not len(neighbours.rows):
+    blend = Blend(state, evidence, answer)
+    if not blend.founded:
         return
-    user = answer.user_vector if answer is not None else blend.session_vector(evidence, catalogue)
-    if user is not None and not user.any():
-        user = None
-    warmth = blend.warmth_of(evidence)
-    last_row = blend.last_row_of(evidence, catalogue) if warmth else -1
-    if rules.candidates is None:
-        rows = blend.candidate_rows(evidence, neighbours, aggregates, catalogue, answer, user, last_row)
-    else:
-        rows = np.array(rules.candidates, dtype=np.int64)
+    rows = blend.rows() if rules.candidates is None else np.array(rules.candidates, dtype=np.int64)
     rows = rows[rules.allowed(rows)]
     if not len(rows):
         return
-    last = blend.vector_of_row(last_row, catalogue)
-    weights = _weights(state)
-    scored = blend.score(
-        rows, evidence, neighbours, aggregates, catalogue, state.model, answer, user, last, warmth, weights
-    )
+    scored = blend.score(rows)
     reasons = Reasons(state, evidence)
     strategy = "model" if answer is not None else "session"
-    for at in np.lexsort((catalogue.keys[rows], -scored.score)).tolist():
+    order = np.lexsort((catalogue.keys[rows], -scored.score))
+    for at in _mixed(order, catalogue.category[rows], made.n):
         if made.full:
             return
         made.add(
@@ -217,6 +211,15 @@ def _for_you(
         )
 
 
-def _weights(state: RankingState) -> Mapping[str, float]:
-    release = state.catalogue.release
-    return {**blend.WEIGHTS, **release.manifest.blend} if release is not None else blend.WEIGHTS
+def _mixed(order: RowArray, category: RowArray, n: int) -> Iterator[int]:
+    """Places in `order`, those of a category that has had its share put off to the end."""
+    most = max(CATEGORY_MIN, math.ceil(n * CATEGORY_SHARE))
+    count: dict[int, int] = {}
+    late: list[int] = []
+    for at, kind in zip(order.tolist(), category[order].tolist(), strict=True):
+        if kind and count.get(kind, 0) >= most:
+            late.append(at)
+            continue
+        count[kind] = count.get(kind, 0) + 1
+        yield at
+    yield from late

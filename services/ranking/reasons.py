@@ -14,8 +14,8 @@ from services.ranking.blend import Candidates
 from services.ranking.evidence import Evidence, RecentItem
 from services.ranking.state import RankingState, Reason
 
-# A cosine from which two items are called alike. Items of one category with no word in common lie about here.
-ALIKE_COSINE: Final = 0.5
+# A cosine from which two items are called alike; below it they may share little more than a brand and a price.
+ALIKE_COSINE: Final = 0.7
 TRENDING_PLACES: Final = 100  # the best so many are called trending
 POPULAR_PLACES: Final = 200
 
