@@ -217,6 +217,10 @@ class KafkaConsumer:
         try:
             # `getmany` itself waits without a bound while the group rebalances.
             await asyncio.wait((getting, word), timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            if getting.done() and not getting.cancelled() and getting.exception() is None:
+                self._put_back(client, getting.result())
+            raise
         finally:
             word.cancel()
             if not getting.done():
@@ -224,11 +228,16 @@ class KafkaConsumer:
         try:
             return dict(await getting)
         except asyncio.CancelledError:
-            if not getting.cancelled():
-                raise
-            if (task := asyncio.current_task()) is not None and task.cancelling():
+            if not getting.cancelled() or _is_being_cancelled():
                 raise
             return {}
+
+    def _put_back(self, client: AIOKafkaConsumer, batches: dict[Any, list[Any]]) -> None:
+        """The caller was cancelled with records at hand: read them again."""
+        for top in batches:
+            if top.partition in self._positions:
+                with contextlib.suppress(IllegalStateError):
+                    client.seek(top, self._positions[top.partition])
 
     def _records(self, batches: dict[Any, list[Any]]) -> dict[int, list[Record]]:
         records: dict[int, list[Record]] = {}
@@ -304,6 +313,11 @@ class KafkaConsumer:
         self._to_assign = None
         if self._positions:
             self._to_revoke = True
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
