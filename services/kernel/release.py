@@ -1,11 +1,12 @@
 """The manifest of a release: what a release promises, and the checks that hold it to that.
 
 A release is an immutable directory. Its manifest names the vector space, the weights of event types, every
-file with its hash, and the inputs and outputs of each graph. The tables below are closed: a graph may take any
-subset of `INPUTS` and must answer one of `OUTPUT_SETS`, with these names, dtypes and shapes, or the release is
-refused. `B` is the batch, `K` and `d` are the space's, `L` and `M` are free (a fixed number is allowed: the
-newest entries are kept). Histories are in time order, the newest at `[-1]`, padding on the left. Item indices
-count from 0 in the order of the id table; unknown items and padding are -1 (`history_mask` tells them apart).
+file with its hash, and the inputs and outputs of each graph. The tables below are closed: a graph may take
+any subset of `INPUTS` and must answer one of `OUTPUT_SETS`, with these names, dtypes and shapes, or the
+release is refused. `B` is the batch, `K` and `d` are the space's, `L` and `M` are free (a fixed number is
+allowed: the newest entries are kept). Histories are in time order, the newest at `[-1]`, padding on the
+left. Item indices count from 0 in the order of the id table; unknown items and padding are -1
+(`history_mask` tells them apart).
 """
 
 from __future__ import annotations
@@ -222,7 +223,8 @@ def check_graph(name: str, graph: Graph, space: VectorSpace) -> None:
     given = {spec.name for spec in graph.outputs}
     if given not in OUTPUT_SETS:
         raise ReleaseError(
-            f"graph {name!r} has outputs {sorted(given)}, expected item_indices and scores, or user_vector, or all"
+            f"graph {name!r} has outputs {sorted(given)}, "
+            "expected item_indices and scores, or user_vector, or all three"
         )
 
 
@@ -238,7 +240,8 @@ def _check_tensor(where: str, spec: TensorSpec, table: Mapping[str, Tensor], spa
     )
     if not fits:
         raise ReleaseError(
-            f"{where} {spec.name!r} has shape {list(spec.shape)}, expected {list(wanted)} (letters are free sizes)"
+            f"{where} {spec.name!r} has shape {list(spec.shape)}, expected {list(wanted)} "
+            "(letters are free sizes)"
         )
 
 

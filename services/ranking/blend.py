@@ -48,7 +48,9 @@ WEIGHTS: Final[Mapping[str, float]] = {
 
 
 class Candidates(NamedTuple):
-    """Candidate rows and the terms of their scores, all of length n. `led_by` is a place in `recent`, or -1."""
+    """Candidate rows and the terms of their scores, all of length n. `led_by` is a place in `recent`, or
+    -1.
+    """
 
     rows: RowArray
     score: ScoreArray

@@ -29,7 +29,7 @@ class Binding(NamedTuple):
     """What a release says of the rows, made by `Catalogue.prepare` and put to use by `Catalogue.bind`."""
 
     release: Release | None
-    index: RowArray  # row → index in the release, -1 for none
+    index_of_row: RowArray  # row → index in the release, -1 for none
     row_of_index: RowArray  # and back
     extras: Extras  # vectors of the rows that the release does not know
     nearest: dict[int, NDArray[np.int32]]  # item key → indices of its nearest items, as they were asked for
@@ -127,15 +127,15 @@ class Catalogue:
     def _attach(self, row: int, item: Item) -> None:
         """Give a row its index in the release, or, where there is none, a vector of its own."""
         binding = self._binding
-        if row >= len(binding.index):
-            grown = np.full(max(2 * len(binding.index), row + 1), -1, dtype=np.int64)
-            grown[: len(binding.index)] = binding.index
-            binding = self._binding = binding._replace(index=grown)
+        if row >= len(binding.index_of_row):
+            grown = np.full(max(2 * len(binding.index_of_row), row + 1), -1, dtype=np.int64)
+            grown[: len(binding.index_of_row)] = binding.index_of_row
+            binding = self._binding = binding._replace(index_of_row=grown)
         release = binding.release
         if release is None:
             return
         index = release.index_of(int(self.keys[row]))
-        binding.index[row] = index
+        binding.index_of_row[row] = index
         if index >= 0:
             binding.row_of_index[index] = row
         else:
@@ -143,14 +143,15 @@ class Catalogue:
 
     def _detach(self, row: int) -> None:
         binding = self._binding
-        index = int(binding.index[row])
+        index = int(binding.index_of_row[row])
         if index >= 0:
             binding.row_of_index[index] = -1
-            binding.index[row] = -1
+            binding.index_of_row[row] = -1
         binding.extras.remove(row)
 
     def prepare(self, release: Release | None) -> Binding:
-        """What `release` says of the rows as they stand: O(n), for a thread of its own beside the ranking one.
+        """What `release` says of the rows as they stand: O(n), for a thread of its own beside the ranking
+        one.
 
         Rows that change meanwhile are done again by `bind`.
         """
@@ -182,7 +183,7 @@ class Catalogue:
             raw = self._raw[row]
             if raw is not None:
                 self._attach(row, decode_item(raw))
-            elif row < len(binding.index):
+            elif row < len(binding.index_of_row):
                 self._detach(row)
         self.version += 1
 
@@ -240,7 +241,7 @@ class Catalogue:
         binding = self._binding
         if binding.release is None:
             return np.zeros((len(rows), 0), dtype=np.float32), np.zeros(len(rows), dtype=np.bool_)
-        index = binding.index[rows]
+        index = binding.index_of_row[rows]
         found: FloatArray = binding.release.item_vectors[np.maximum(index, 0)]
         has = index >= 0
         for at in np.flatnonzero(~has).tolist():
@@ -252,13 +253,13 @@ class Catalogue:
     def nearest(self, row: int) -> RowArray:
         """Up to NEAREST_KEPT rows of the release whose vectors have the highest product with that of `row`.
 
-        A scan over the release (about 2 ms at 100k items) the first time an item is asked for; the answer never
-        changes while the release is in use, so it is kept. New items are in `nearest_new`.
+        A scan over the release (about 2 ms at 100k items) the first time an item is asked for; the answer
+        never changes while the release is in use, so it is kept. New items are in `nearest_new`.
         """
         binding = self._binding
         if binding.release is None:
             return np.zeros(0, dtype=np.int64)
-        kept = binding.nearest.get(int(self.keys[row])) if binding.index[row] >= 0 else None
+        kept = binding.nearest.get(int(self.keys[row])) if binding.index_of_row[row] >= 0 else None
         if kept is None:
             vectors, has = self.vectors(np.array([row]))
             if not has[0]:
@@ -266,7 +267,7 @@ class Catalogue:
             scores = binding.release.item_vectors @ vectors[0]
             few = min(NEAREST_KEPT, len(scores))
             kept = np.argpartition(-scores, few - 1)[:few].astype(np.int32)
-            if binding.index[row] >= 0:
+            if binding.index_of_row[row] >= 0:
                 if len(binding.nearest) >= NEAREST_ITEMS_MAX:
                     del binding.nearest[next(iter(binding.nearest))]
                 binding.nearest[int(self.keys[row])] = kept
@@ -286,7 +287,7 @@ class Catalogue:
         binding = self._binding
         if binding.release is None:
             return np.zeros(len(rows), dtype=np.bool_)
-        return binding.index[rows] < 0
+        return binding.index_of_row[rows] < 0
 
 
 def _doubled(array: NDArray[Any]) -> NDArray[Any]:

@@ -17,8 +17,9 @@ RowArray = NDArray[np.int64]
 RECENT_ITEMS: Final = (
     10  # distinct items whose neighbours are candidates; more add little, each costs a look-up
 )
-# What hides an item from a scenario. Nothing that was bought or viewed is hidden by default: in a shop a fifth
-# of what comes next has been there before, groceries more. A film that was finished is not for_you again.
+# What hides an item from a scenario. Nothing that was bought or viewed is hidden by default: in a shop a
+# fifth of what comes next has been there before, groceries more. A film that was finished is not for_you
+# again.
 SEEN_POLICY: Final[Mapping[str, int]] = {
     "for_you": SEEN_DISLIKED | SEEN_FINISHED,
     "recently_viewed": 0,

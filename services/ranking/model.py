@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -36,7 +37,9 @@ _ERRORS_ONLY: Final = 3  # ONNX Runtime's scale of severities
 
 
 class ModelAnswer(NamedTuple):
-    """Best items by index in the release, descending, without -1; `user_vector` f32[d] where the model gives one."""
+    """Best items by index in the release, descending, without -1; `user_vector` f32[d] where the model
+    gives one.
+    """
 
     item_indices: IndexArray
     scores: FloatArray
@@ -44,7 +47,9 @@ class ModelAnswer(NamedTuple):
 
 
 class SimilarityScale(NamedTuple):
-    """Mean f64[d] and covariance f64[d, d] of all item vectors: the mean and spread of E·u for any u in O(d²)."""
+    """Mean f64[d] and covariance f64[d, d] of all item vectors: the mean and spread of E·u for any u in
+    O(d²).
+    """
 
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
@@ -52,11 +57,13 @@ class SimilarityScale(NamedTuple):
     def of(self, user_vector: FloatArray) -> tuple[float, float]:
         """(mean, standard deviation) of the scores of all items for one user."""
         u = user_vector.astype(np.float64)
-        return float(self.mean @ u), float(np.sqrt(max(u @ self.covariance @ u, 0.0)))
+        return float(self.mean @ u), math.sqrt(max(float(u @ self.covariance @ u), 0.0))
 
 
 class OnnxModel:
-    """One session. `run` may be called from one thread at a time (the batcher's); it never changes its inputs."""
+    """One session. `run` may be called from one thread at a time (the batcher's); it never changes its
+    inputs.
+    """
 
     def __init__(self, release: Release) -> None:
         """Load, check against the contract and warm up. Raises ReleaseError that names what does not fit."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -72,7 +73,7 @@ def rank(
         rules.keep_out(query_row)
         for row, worth, reason in similar(state, query_row, query_key, rules):
             made.add(row, worth, reason, "model")
-    if request.scenario in {FOR_YOU, SIMILAR} and not made.full:
+    if request.scenario in {FOR_YOU, SIMILAR} and not made.is_full():
         _for_you(made, state, evidence, rules, model_answer)
     # 3.
     if request.scenario != POPULAR_SCENARIO:
@@ -102,13 +103,13 @@ class _List:
         self._strategy = ""
         self.items: list[RankedItem] = []
 
-    @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
+        """Whether there is nothing more to add."""
         return len(self.items) >= self.n
 
     def add(self, row: int, score: float, reason: Reason | Callable[[], Reason], strategy: str) -> bool:
         """Append a row that the rules let through; False where they do not."""
-        if self.full or not self._rules.take(row):
+        if self.is_full() or not self._rules.take(row):
             return False
         if self.items and score > self.items[-1].score:
             score = self.items[-1].score  # a lower step of the ladder counts in other units
@@ -125,11 +126,11 @@ class _List:
 
     def fill(self, keys: list[int], reason: Reason, strategy: str) -> None:
         """Append from a step of the ladder, best first."""
-        if self.full or not keys:
+        if self.is_full() or not keys:
             return
         rows = self._state.catalogue.rows_of_keys(keys)
         for place, row in enumerate(rows[self._rules.allowed(rows)].tolist(), 1):
-            if self.full:
+            if self.is_full():
                 return
             self.add(row, 1.0 / place, reason, strategy)
 
@@ -137,7 +138,7 @@ class _List:
         """Append in catalogue order until the list is full or the catalogue has been gone through."""
         for rows in self._in_order():
             for row in rows[self._rules.allowed(rows)].tolist():
-                if self.full:
+                if self.is_full():
                     return
                 self.add(row, 0.0, CATALOGUE, "catalogue")
 
@@ -146,7 +147,7 @@ class _List:
             yield np.array(self._rules.candidates, dtype=np.int64)
             return
         start = 0
-        while start >= 0 and not self.full:
+        while start >= 0 and not self.is_full():
             rows, start = self._state.catalogue.in_order(start, self._request.now_ms)
             yield rows
 
@@ -171,7 +172,7 @@ def _recently_viewed(made: _List, profile: Profile | None, rules: Rules) -> None
     if profile is None:
         return
     for place, item in enumerate(viewed(profile, rules.catalogue), 1):
-        if made.full:
+        if made.is_full():
             return
         reason = Reason("recently_viewed", "You looked at this")
         if item.row < 0 and rules.candidates is None and item.key not in rules.excluded_keys:
@@ -204,11 +205,9 @@ def _for_you(
     strategy = "model" if answer is not None else "session"
     order = np.lexsort((catalogue.keys[rows], -scored.score))
     for at in _mixed(order, catalogue.category[rows], made.n):
-        if made.full:
+        if made.is_full():
             return
-        made.add(
-            int(rows[at]), float(scored.score[at]), lambda at=at: reasons.of_candidate(scored, at), strategy
-        )
+        made.add(int(rows[at]), float(scored.score[at]), partial(reasons.of_candidate, scored, at), strategy)
 
 
 def _mixed(order: RowArray, category: RowArray, n: int) -> Iterator[int]:

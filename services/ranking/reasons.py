@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.kernel.event_type import EventType
 from services.kernel.item import Item
@@ -14,7 +15,8 @@ from services.ranking.blend import Candidates
 from services.ranking.evidence import Evidence, RecentItem
 from services.ranking.state import RankingState, Reason
 
-# A cosine from which two items are called alike; below it they may share little more than a brand and a price.
+# A cosine from which two items are called alike; below it they may share little more than a brand and a
+# price.
 ALIKE_COSINE: Final = 0.7
 TRENDING_PLACES: Final = 100  # the best so many are called trending
 POPULAR_PLACES: Final = 200
@@ -23,7 +25,8 @@ CODES: Final = (
     *("similar_to_item", "chosen_with_item", "bought_before", "viewed_before", "same_category"),
     *("taste", "new", "trending", "popular", "catalogue", "recently_viewed"),
 )
-_DEED: Final = {
+_LOOKED: Final = frozenset({EventType.VIEW, EventType.CLICK})
+_DEED: Final[Mapping[int, str]] = {
     EventType.PURCHASE: "you bought",
     EventType.CART_ADD: "you put into your cart",
     EventType.LIKE: "you like",
@@ -62,7 +65,9 @@ class Reasons:
         return found
 
     def of_candidate(self, candidates: Candidates, at: int) -> Reason:
-        """The reason of one candidate: the term that added most to its score and for which there is evidence."""
+        """The reason of one candidate: the term that added most to its score and for which there is
+        evidence.
+        """
         row = int(candidates.rows[at])
         ways: list[tuple[float, Callable[[], Reason | None]]] = [
             (float(candidates.repeat[at]), lambda: self.repeat(row)),
@@ -98,7 +103,9 @@ class Reasons:
         return Reason("chosen_with_item", f"Often chosen together with {title_of(item)}", item.item_id)
 
     def alike(self, row: int) -> Reason | None:
-        """Its metadata is close to a recent item's, or it shares a category with one, or it is near to them all."""
+        """Its metadata is close to a recent item's, or it shares a category with one, or it is near to them
+        all.
+        """
         sources, vectors = self._sources
         if not sources:
             return None
@@ -111,11 +118,7 @@ class Reasons:
             if cosines[best] >= ALIKE_COSINE:
                 source = sources[best]
                 item = self.item(source.row)
-                deed = (
-                    _DEED.get(EventType(source.type_number), "you looked at")
-                    if source.type_number < 128
-                    else ""
-                )
+                deed = _deed(source.type_number)
                 ending = f", which {deed}" if deed else ""
                 return Reason("similar_to_item", f"Similar to {title_of(item)}{ending}", item.item_id)
         return self._same_category(row) or (TASTE if has[0] and float(cosines.max()) > 0 else None)
@@ -140,10 +143,10 @@ class Reasons:
         return POPULAR if key in self._popular else None
 
     @cached_property
-    def _sources(self) -> tuple[list[RecentItem], np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
+    def _sources(self) -> tuple[list[RecentItem], NDArray[np.float32]]:
         sources = [item for item in self._evidence.recent if item.row >= 0]
         vectors, _ = self._state.catalogue.vectors(np.array([item.row for item in sources], dtype=np.int64))
-        return sources, vectors  # type: ignore[return-value]
+        return sources, vectors
 
     @cached_property
     def _trending(self) -> frozenset[int]:
@@ -152,3 +155,8 @@ class Reasons:
     @cached_property
     def _popular(self) -> frozenset[int]:
         return frozenset(self._state.aggregates.popular.top(POPULAR_PLACES))
+
+
+def _deed(type_number: int) -> str:
+    """What the subject did with an item; nothing for a type of the deployment's own."""
+    return _DEED.get(type_number, "you looked at" if type_number in _LOOKED else "")

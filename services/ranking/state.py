@@ -73,7 +73,9 @@ class RankedItem(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """An answer: its items, best first, the step of the ladder that the first came from, the release's name."""
+    """An answer: its items, best first, the step of the ladder that the first came from, the release's
+    name.
+    """
 
     items: list[RankedItem]
     strategy: str

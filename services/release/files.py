@@ -1,4 +1,4 @@
-"""An open release directory: its manifest, id table and item vectors. What the profiler needs, and no more."""
+"""An open release directory: manifest, id table, item vectors. What the profiler needs, and no more."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -35,8 +36,8 @@ ENCODER_ROLES = ("item_projection", "item_document_counts", "item_features")
 class Release:
     """A checked release on local disk. Cheap to keep: vectors are mapped, not read.
 
-    `space` is the manifest's; `item_vectors` f32[items, d], read-only; `item_keys` u64[items], both in the order
-    of the id table. Immutable, so any thread may read it.
+    `space` is the manifest's; `item_vectors` f32[items, d], read-only; `item_keys` u64[items], both in the
+    order of the id table. Immutable, so any thread may read it.
     """
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
@@ -123,10 +124,10 @@ class Release:
             )
         return encoder
 
-    def _array(self, role: str, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
+    def _array(self, role: str, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
         path = self.file(role)
         try:
-            array: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise ReleaseError(f"{path.name} of {self.name} cannot be read: {error}") from None
         if array.dtype != dtype or array.shape != shape:
@@ -153,8 +154,8 @@ def read_manifest(path: Path) -> Manifest:
 def open_release(path: Path, *, verify: bool = True) -> Release:
     """Open a release directory.
 
-    With `verify` every file is hashed first (about 1 s a GB). Raises ReleaseError that names the file, what was
-    found and what was expected.
+    With `verify` every file is hashed first (about 1 s a GB). Raises ReleaseError that names the file, what
+    was found and what was expected.
     """
     manifest = read_manifest(path)
     if verify:

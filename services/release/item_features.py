@@ -87,7 +87,8 @@ def hashed_features(item: Item) -> dict[int, str]:
 
 
 class ItemEncoder:
-    """The projection of one release. The vector of an item is a function of its metadata and the release alone.
+    """The projection of one release. The vector of an item is a function of its metadata and the release
+    alone.
 
     Sums run per item, elementwise and in a fixed order, so that every machine gets the same bits.
     """

@@ -51,7 +51,7 @@ def save_array(directory: Path, file: str, array: NDArray[Any]) -> None:
     magic = b"\x93NUMPY\x01\x00" + (ALIGN_BYTES - 10).to_bytes(2, "little")
     with (directory / file).open("wb") as out:
         out.write(magic + head.ljust(ALIGN_BYTES - 11) + b"\n")
-        out.write(array.tobytes() if array.size < 1 << 20 else memoryview(array).cast("B"))
+        out.write(array.data)
 
 
 def save_ids(directory: Path, item_ids: Sequence[str]) -> None:

@@ -1,4 +1,6 @@
-"""Where releases lie: a directory of this machine, or anything fsspec reaches. fsspec is imported for URLs only."""
+"""Where releases lie: a directory of this machine, or anything fsspec reaches. fsspec is imported for URLs
+only.
+"""
 
 from __future__ import annotations
 

@@ -37,19 +37,24 @@ class ReleaseSource:
     """
 
     def __init__(self, url: str, cache_dir: Path | None = None) -> None:
-        """`cache_dir` is by default `freshet/releases` in the user's cache. Raises ReleaseError for a bad URL."""
+        """`cache_dir` is by default `freshet/releases` in the user's cache. Raises ReleaseError for a bad
+        URL.
+        """
         self.url = url
         self._place = open_place(url)
         self._cache_dir = cache_dir if cache_dir is not None else _default_cache()
 
     def live_name(self) -> str:
-        """Name of the live release: one or two small reads, to poll with. Raises NoReleaseError, ReleaseError."""
+        """Name of the live release: one or two small reads, to poll with. Raises NoReleaseError,
+        ReleaseError.
+        """
         return self._live()[0]
 
     def live(self) -> Path:
         """Local directory of the live release, fetched and verified if it is remote and new.
 
-        Raises NoReleaseError where nothing is live yet, ReleaseError where the pointer or the release is broken.
+        Raises NoReleaseError where nothing is live yet, ReleaseError where the pointer or the release is
+        broken.
         """
         name, folder = self._live()
         if isinstance(self._place, LocalPlace):
@@ -86,7 +91,9 @@ class ReleaseSource:
         return target
 
     def _prune(self, live: str) -> None:
-        """Keep the KEPT_RELEASES used last. A mapped file that is unlinked stays readable until it is let go."""
+        """Keep the KEPT_RELEASES used last. A mapped file that is unlinked stays readable until it is let
+        go.
+        """
         kept = [path for path in self._cache_dir.iterdir() if NAME_PATTERN.match(path.name)]
         kept.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         for path in kept[KEPT_RELEASES:]:

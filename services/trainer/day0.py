@@ -49,8 +49,8 @@ def build_day0(items: Iterable[Item], out_dir: Path, *, d: int = D_DEFAULT, now_
     """Build a release directory below `out_dir` and answer its path; its name is a hash of its content.
 
     Same catalogue, same name, whatever the order of the items; `now_ms` only stands in the manifest. Of items
-    with one id the last counts. Memory: the items, 25 hashes each, and 4 d bytes each. Raises ReleaseError for
-    no items.
+    with one id the last counts. Memory: the items, 25 hashes each, and 4 d bytes each. Raises ReleaseError
+    for no items.
     """
     by_id = {item.item_id: item for item in items}
     if not by_id:
