@@ -21,6 +21,7 @@ from services.kernel.item import Item
 from services.kernel.position import Position
 from services.kernel.profile import Profile
 from services.kernel.recommendation_id import encode_recommendation_id
+from services.ranking.evidence import RECENT_ITEMS
 from services.ranking.inputs import ModelQuestion
 from services.ranking.model import ModelAnswer
 from services.ranking.rank import rank, wants_model
@@ -37,7 +38,8 @@ log = logging.getLogger(__name__)
 # Rows of co-visitation and names of unknown items are small extras: the model and the rest come first.
 EXTRA_SHARE = 0.3
 MODEL_SHARE = 0.8
-NEIGHBOURS_OF = 10  # the last items of a ring lead to others; older ones hardly do
+# Ranking follows this many of the last items, and skips some kinds of events on the way to them.
+NEIGHBOURS_OF = RECENT_ITEMS + 4
 # A release may be swapped while the model runs; its answer then fits no catalogue and is asked again, once.
 MODEL_TRIES = 2
 ARM = "live"  # experiments bring others
@@ -153,7 +155,8 @@ def _request(query: Query, row: Row, moment_ms: int) -> RankRequest:
 async def _neighbours(state: State, profile: Profile | None, lists: Sequence[Row], until: Deadline) -> None:
     keys: dict[int, None] = {item_key(row.item_id): None for row in lists if row.item_id is not None}
     if profile is not None and any(row.scenario in {Scenario.FOR_YOU, Scenario.SIMILAR} for row in lists):
-        keys.update(dict.fromkeys(profile.ring["item"][: -NEIGHBOURS_OF - 1 : -1].tolist()))
+        latest = dict.fromkeys(profile.ring["item"][::-1].tolist())
+        keys.update(dict.fromkeys(list(latest)[:NEIGHBOURS_OF]))
     if not keys or state.live.trouble is not None:
         return
     try:
