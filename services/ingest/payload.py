@@ -20,7 +20,9 @@ _NDJSON: Final = frozenset(
 )
 # What may well hold JSON: beacons send text/plain, `curl -d` sends a form, some clients send nothing.
 _JSON: Final = frozenset({"", "text/plain", "application/x-www-form-urlencoded", "application/octet-stream"})
-_TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+_TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]+|[\]}]+', re.DOTALL)
+_QUOTE: Final = ord('"')
+_OPENING: Final = b"[{"
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _NOT_A_NUMBER: Final = re.compile(rb"[:\[,]\s*-?(?:NaN|Infinity)\b")
 
@@ -118,29 +120,35 @@ def _cut_list(body: bytes) -> list[bytes] | None:
     """The pieces of a JSON list, found by brackets and strings alone; None where that does not work out."""
     pieces: list[bytes] = []
     depth = 0
-    end = 0  # of what is cut already
+    cut = 0  # where what is not in `pieces` yet begins
     for count, token in enumerate(_TOKEN.finditer(body)):
+        start, run = token.start(), token.end() - token.start()
+        kind = body[start]
+        if kind == _QUOTE:
+            continue
         if count > _MAX_TOKENS or (depth == 0 and count > 0):
             return None
-        kind = body[token.start()]
-        if kind in b"[{":
-            depth += 1
-            if depth == 1:
-                end = token.end()
-            elif depth == 2 and not _add_scalars(body[end : token.start()], pieces):
-                return None
-            elif depth == 2:
-                end = token.start()
-        elif kind in b"]}":
-            depth -= 1
-            if depth == 1:
-                pieces.append(body[end : token.end()])
-                end = token.end()
-            elif depth == 0:
-                if not _add_scalars(body[end : token.start()], pieces):
+        if kind in _OPENING:
+            if depth == 0:
+                cut = start + 1
+            if depth <= 1 < depth + run:  # an entry begins in this run of brackets
+                begin = start + 1 - depth
+                if not _add_scalars(body[cut:begin], pieces):
                     return None
-                end = token.end()
-    if depth != 0 or body[end:].strip():
+                cut = begin
+            depth += run
+        else:
+            if depth > 1 >= depth - run:  # an entry ends
+                end = start + depth - 1
+                pieces.append(body[cut:end])
+                cut = end
+            if run >= depth:  # the list ends
+                end = start + depth
+                if run > depth or not _add_scalars(body[cut : end - 1], pieces):
+                    return None
+                cut = end
+            depth -= run
+    if depth != 0 or body[cut:].strip():
         return None
     _check_count(len(pieces))
     return pieces

@@ -50,8 +50,8 @@ def _read_number(number: float) -> int:
 
 def _read_text(raw: str) -> int:
     text = raw.strip()
-    if len(text) > _MAX_TEXT:
-        raise TimestampError(f"is too long; {_EXPECTED}")
+    if len(text) > _MAX_TEXT or not text.isprintable():  # fromisoformat stops reading at a NUL
+        raise TimestampError(f"cannot be read; {_EXPECTED}")
     if text.isascii() and text.isdigit():
         return _read_number(int(text))
     try:
