@@ -28,6 +28,10 @@ _SCHEMES = {
     "redis+unix": "unix",
 }
 _CLUSTER = "+cluster"
+_UNREADABLE = (
+    "FRESHET_STORE_URL cannot be read: write valkey://[user:password@]host:port[/database], with anything "
+    "but letters and digits in the password percent-encoded"
+)
 
 
 class Target(NamedTuple):
@@ -40,7 +44,11 @@ class Target(NamedTuple):
 
 def read_url(url: str, connect_timeout_s: float) -> Target:
     """Raises StoreMisconfiguredError, never with the password in it."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        text = f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    except ValueError:  # whose text may hold a piece of the password
+        raise StoreMisconfiguredError(_UNREADABLE) from None
     is_cluster = parts.scheme.endswith(_CLUSTER)
     scheme = _SCHEMES.get(parts.scheme.removesuffix(_CLUSTER))
     if scheme is None or (is_cluster and scheme == "unix"):
@@ -49,10 +57,9 @@ def read_url(url: str, connect_timeout_s: float) -> Target:
             "rediss://, unix:///path, valkey+cluster://, redis+cluster://, rediss+cluster://"
         )
     try:
-        text = f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
         options: dict[str, Any] = dict(parse_url(urlunsplit(parts._replace(scheme=scheme))))
-    except ValueError as error:
-        raise StoreMisconfiguredError(f"FRESHET_STORE_URL cannot be read: {error}") from None
+    except ValueError:
+        raise StoreMisconfiguredError(_UNREADABLE) from None
     if is_cluster and options.get("db"):
         raise StoreMisconfiguredError("FRESHET_STORE_URL: a cluster has database 0 only; leave the path out")
     kind: type[AbstractConnection] = options.pop("connection_class", Connection)
