@@ -16,7 +16,7 @@ from services.kernel.settings import (
 
 
 class RecommenderSettings(
-    HttpSettings, StoreSettings, ReleaseSettings, ProfileSettings, EventSettings, RecommenderLimits
+    HttpSettings, StoreSettings, EventSettings, ProfileSettings, ReleaseSettings, RecommenderLimits
 ):
     """The groups that the recommender needs."""
 

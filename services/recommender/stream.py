@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.kernel.problem import Problem, ProblemError
 from services.recommender.answer import Answer, answer, to_json
-from services.recommender.deadline import Deadline
+from services.recommender.deadline import Deadline, LateError, within
 from services.recommender.query import Query
 from services.recommender.state import State
 from services.store.errors import StoreError
@@ -30,6 +30,8 @@ HEARTBEAT_S = 15.0
 RETRY_MS = 500
 # While the store is away nothing is announced, and subscribing is tried again.
 RESUBSCRIBE_S = 1.0
+# The first list does not wait longer than this for a store that is away.
+SUBSCRIBE_S = 0.2
 HEADERS = {
     "cache-control": "no-store",
     "x-accel-buffering": "no",  # nginx would hold the events back
@@ -97,13 +99,7 @@ async def _events(state: State, query: Query) -> AsyncGenerator[bytes, None]:
             await listening.subscribe()
             answered = await answer(state, query, Deadline(state.settings.deadline_ms))
             event_id = _event_id(answered)
-            yield (
-                b"id: "
-                + event_id.encode()
-                + b"\nevent: recommendations\ndata: "
-                + to_json(answered)
-                + b"\n\n"
-            )
+            yield b"id: %b\ndata: %b\n\n" % (event_id.encode(), to_json(answered))
             # 3.
             while not (changed := await listening.wait(min(HEARTBEAT_S, ends_s - time.monotonic()))):
                 if state.stopping.is_set() or time.monotonic() >= ends_s:
@@ -140,11 +136,11 @@ class _Listening:
             if subject in self._changes:
                 continue
             try:
-                self._changes[subject] = await self._stack.enter_async_context(
-                    self._state.trigger.subscribe(subject)
-                )
-            except StoreError as error:
-                log.info("a stream listens to nothing for now: %s", error)
+                subscription = self._state.trigger.subscribe(subject)
+                entering = self._stack.enter_async_context(subscription)
+                self._changes[subject] = await within(entering, SUBSCRIBE_S)
+            except (StoreError, LateError) as error:
+                log.info("a stream listens to nothing for now: %s", error or "the store is late")
 
     async def wait(self, timeout_s: float) -> bool:
         """True: something may have changed. False: nothing did, or the service stops."""

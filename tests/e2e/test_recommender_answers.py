@@ -50,7 +50,7 @@ def client(shop: Shop) -> Iterator[httpx.Client]:
 
 
 def trends(client: httpx.Client) -> bool:
-    return client.get("/recommend?scenario=trending&n=1").json()["strategy"] == "trending"
+    return bool(client.get("/recommend?scenario=trending&n=1").json()["strategy"] == "trending")
 
 
 def listed(client: httpx.Client, path: str) -> dict[str, Any]:
