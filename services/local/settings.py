@@ -7,33 +7,15 @@ from typing import Self
 
 from pydantic_settings import SettingsConfigDict
 
-from services.kernel.settings import (
-    PREFIX,
-    EventSettings,
-    HttpSettings,
-    IngestLimits,
-    LocalSettings,
-    LogSettings,
-    ProfilerLimits,
-    ProfileSettings,
-    RecommenderLimits,
-    ReleaseSettings,
-    StoreSettings,
-)
+from services.ingest.settings import IngestSettings
+from services.kernel.settings import PREFIX, LocalSettings
 from services.local.data_dir import DataDir
+from services.profiler.settings import ProfilerSettings
+from services.recommender.settings import RecommenderSettings
 
 
-class RunSettings(
-    HttpSettings,
-    LogSettings,
-    StoreSettings,
-    EventSettings,
-    ProfileSettings,
-    ReleaseSettings,
-    IngestLimits,
-    ProfilerLimits,
-    RecommenderLimits,
-    LocalSettings,
+class RunSettings(  # type: ignore[misc]  # the plugin sees a different model_construct in each base
+    IngestSettings, ProfilerSettings, RecommenderSettings, LocalSettings
 ):
     """All groups."""
 

@@ -1,0 +1,154 @@
+"""`freshet run`: all services in one process, on one port, around one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, ExitStack
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from services.http.app import create_app
+from services.http.server import DRAIN_S, TunedServer, check_binding
+from services.ingest.app import ingest_part
+from services.kernel.metrics import Metrics
+from services.local.background import Background
+from services.local.data_dir import DataDir
+from services.local.demo_loading import DemoMarkFile
+from services.local.embedded_valkey import EmbeddedValkey
+from services.local.failure import LocalError
+from services.local.first_start import DemoWish, build_release, decide
+from services.local.settings import RunSettings
+from services.log.open import open_log
+from services.profiler.app import profiler_part
+from services.recommender.app import recommender_part
+from services.store.connection import connect
+
+_BACKLOG = 2048
+_KEEP_ALIVE_S = 75  # longer than load balancers keep idle connections
+Say = Callable[[str], None]
+
+
+def run(settings: RunSettings, wish: DemoWish) -> None:
+    """Serve until SIGTERM or Ctrl-C. Raises LocalError, SettingsError and errors of the log and the store.
+
+    1. Hold the data directory and the port: both fail early and clearly.
+    2. Start the embedded Valkey where no other is named.
+    3. Serve.
+    On the way out: drain requests, commit, and the Valkey stops last.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    check_binding(settings)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with ExitStack() as held:
+        data_dir = held.enter_context(DataDir(settings.data_dir))  # 1
+        listener = held.enter_context(_bind(settings.host, settings.port))
+        valkey = EmbeddedValkey(data_dir.valkey) if settings.needs_embedded else None
+        if valkey is not None:  # 2
+            held.callback(valkey.stop)
+            valkey.start(_say)
+        placed = settings.placed(data_dir, valkey.url if valkey else None)
+        _run_loop(_serve(placed, data_dir, listener, valkey, wish))  # 3
+
+
+async def _serve(
+    settings: RunSettings,
+    data_dir: DataDir,
+    listener: socket.socket,
+    valkey: EmbeddedValkey | None,
+    wish: DemoWish,
+) -> None:
+    async with AsyncExitStack() as held:
+        event_log = open_log(settings)
+        held.push_async_callback(event_log.close)
+        connection = connect(settings)
+        held.push_async_callback(connection.close)
+        for warning in await connection.check():
+            _say(f"store: {warning}")
+        file = DemoMarkFile(data_dir.demo_mark)
+        first = await decide(file, event_log, wish, _say)
+        if first is not None:
+            await asyncio.to_thread(build_release, first.shop, settings.release_url, _say)
+        metrics = Metrics()
+        background = Background(
+            settings=settings,
+            event_log=event_log,
+            connection=connection,
+            first=first,
+            valkey=valkey,
+            say=_say,
+        )
+        parts = [
+            ingest_part(settings, event_log, metrics),
+            profiler_part(settings, event_log, metrics, connection=connection),
+            recommender_part(settings, metrics, connection=connection),
+            background.part(),
+        ]
+        app = create_app("run", settings, metrics, parts)
+        await held.enter_async_context(app.router.lifespan_context(app))
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,  # paths hold user ids
+            server_header=False,
+            lifespan="off",
+            backlog=_BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=DRAIN_S,
+        )
+        server = TunedServer(config)
+        background.server = server
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _already_stopping)  # uvicorn raises the signal again at its end
+        await server.serve(sockets=[listener])
+    if background.failure is not None:
+        raise background.failure
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A bound socket, not listening yet. Raises LocalError."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise LocalError(
+                f"port {port} of {host} is in use; choose another one: FRESHET_PORT={port + 1} freshet run"
+            ) from None
+        raise LocalError(
+            f"{host}:{port} cannot be bound ({error}); FRESHET_HOST and FRESHET_PORT name it"
+        ) from None
+    return listener
+
+
+def _run_loop(work: Coroutine[Any, Any, None]) -> None:
+    """asyncio.run on uvloop, where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(work)
+    else:
+        uvloop.run(work)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """SIGTERM before the server runs: unwind, so that the Valkey is stopped."""
+    raise KeyboardInterrupt
+
+
+def _already_stopping(_signal: int, _frame: FrameType | None) -> None:
+    """What is left to do after a clean stop: nothing."""
