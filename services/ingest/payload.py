@@ -162,10 +162,18 @@ def _add_scalars(between: bytes, pieces: list[bytes]) -> bool:
     return True
 
 
+def _is_utf8(piece: bytes) -> bool:
+    try:
+        piece.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _explain(error: Exception, piece: bytes) -> Malformed:
     if isinstance(error, RecursionError):
         return Malformed("nested_too_deeply", "the JSON is nested too deeply; flatten it")
-    if isinstance(error, UnicodeDecodeError):
+    if isinstance(error, UnicodeDecodeError) or not _is_utf8(piece):
         return Malformed("not_utf8", "the body is not UTF-8; encode it as UTF-8")
     if _NOT_A_NUMBER.search(piece):
         return Malformed("not_a_number", "NaN and Infinity are not JSON; leave the field out")
