@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -18,17 +19,24 @@ def valkey() -> Iterator[ValkeyServer]:
         yield server
 
 
+@contextmanager
+def needed_kafka() -> Iterator[KafkaBroker]:
+    """A broker of its own. Skips where there is no Java and no Maven, unless FRESHET_REQUIRE_KAFKA=1."""
+    with ExitStack() as stack:
+        try:
+            broker = stack.enter_context(kafka_broker())
+        except KafkaMissingError as error:
+            if os.environ.get("FRESHET_REQUIRE_KAFKA") == "1":
+                pytest.fail(f"FRESHET_REQUIRE_KAFKA=1, but {error}", pytrace=False)
+            pytest.skip(str(error))
+        yield broker
+
+
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[KafkaBroker]:
-    """A Kafka broker, `.bootstrap` host:port and `.url`. Skips where there is no Java and no Maven, unless
-    FRESHET_REQUIRE_KAFKA=1."""
-    try:
-        with kafka_broker() as broker:
-            yield broker
-    except KafkaMissingError as error:
-        if os.environ.get("FRESHET_REQUIRE_KAFKA") == "1":
-            pytest.fail(f"FRESHET_REQUIRE_KAFKA=1, but {error}", pytrace=False)
-        pytest.skip(str(error))
+    """The Kafka broker that the tests share, `.bootstrap` host:port and `.url`."""
+    with needed_kafka() as broker:
+        yield broker
 
 
 @pytest.fixture(params=["valkey", "kafka"])
