@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from typing import Any
 
 from services.cli.failure import EXIT_OK
@@ -11,6 +12,9 @@ from services.cli.output import print_json, print_table
 from services.kernel.settings import GROUPS, PREFIX, SettingsGroup, reject_unknown
 
 _SECRET = frozenset({"FRESHET_KEYS", "FRESHET_WRITE_KEYS"})
+# `freshet run` puts what it embeds in the place of these defaults.
+_EMBEDDED = frozenset({"FRESHET_LOG_URL", "FRESHET_STORE_URL", "FRESHET_RELEASE_URL"})
+_PASSWORD = re.compile(r"(://[^:/@]*:)[^@]+@")
 _UNITS = {"_ms": "ms", "_s": "s", "_h": "h", "_days": "days", "_bytes": "bytes"}
 
 
@@ -45,10 +49,14 @@ def _rows(group: type[SettingsGroup]) -> list[dict[str, Any]]:
 def _source(name: str, field: str, current: SettingsGroup) -> str:
     if name in os.environ:
         return "environment"
-    return "PORT" if field == "port" and field in current.model_fields_set else "default"
+    if field == "port" and field in current.model_fields_set:
+        return "PORT"
+    return "default (freshet run: its own)" if name in _EMBEDDED else "default"
 
 
 def _shown(name: str, value: Any) -> Any:
     if name in _SECRET:
         return "(set)" if value.get_secret_value() else ""
-    return value if isinstance(value, int | float | str) else str(value)
+    if isinstance(value, str):
+        return _PASSWORD.sub(r"\1…@", value)
+    return value if isinstance(value, int | float) else str(value)
