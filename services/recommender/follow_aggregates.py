@@ -87,6 +87,10 @@ class AggregatesFollower:
         fences = await self._reader.fences(epoch, partitions)
         if self._read == (epoch, fences):
             return False
+        if self._read is not None and self._read[0] == epoch and _went_back(self._read[1], fences):
+            await self._live.look()
+            if self._live.trouble is not None:  # the store lost its data: what is in memory is all there is
+                return False
         trending = await self._reader.trending(epoch, partitions, TRENDING_LIMIT)
         popular = await self._reader.popular(epoch, partitions, POPULAR_LIMIT)
         self.aggregates = Aggregates(
@@ -107,3 +111,7 @@ class AggregatesFollower:
                 log.exception("the aggregates could not be read; the last ones stay")
             took_s = time.perf_counter() - started_s
             await asyncio.sleep(max(POLL_S, REST_TIMES * took_s) if took_s < POLL_S else POLL_S)
+
+
+def _went_back(before: list[Fence | None], now: list[Fence | None]) -> bool:
+    return any(old is not None and new is None for old, new in zip(before, now, strict=False))

@@ -47,11 +47,12 @@ class CatalogueFollower:
         """Load everything beside what is served, then swap. Raises StoreError.
 
         1. Take the cursor first, so that what changes during the scan is seen afterwards.
-        2. Scan in steps.
+        2. Scan in steps. A store that came back empty meanwhile is no reason to forget the catalogue.
         3. Build the new catalogue off the event loop.
         4. Swap, bound to the release that is live by then.
         5. Catch up with what changed meanwhile.
         """
+        await self._live.look()
         meta = await self._live.wait_for_meta()
         # 1.
         cursor = await self._reader.cursor(meta.epoch)
@@ -59,6 +60,10 @@ class CatalogueFollower:
         raw_items: dict[str, bytes] = {}
         async for batch in self._reader.scan(meta.epoch, SCAN_BATCH):
             raw_items.update(batch)
+        await self._live.look()
+        if self._live.trouble is not None or self._live.meta != meta:
+            await asyncio.sleep(RETRY_S)
+            return
         # 3.
         release = self._release_of()
         catalogue, ids = await asyncio.to_thread(_build, release, raw_items)

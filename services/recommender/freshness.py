@@ -27,6 +27,10 @@ WAIT_SHARE = 0.75
 READ_SHARE = 0.6
 # Announcements wake at once. Looking again anyway covers a lost one, and partitions, which announce nothing.
 LOOK_AGAIN_S = 0.01
+# After so many reads that failed or were late, with none in time between them, the store counts as away: one
+# request in PROBE_S still asks it, the others answer at once without it.
+FAILURES_MAX = 5
+PROBE_S = 0.1
 # The profiler moves a partition's fence one round trip before it writes the profiles of the same batch.
 FENCE_LEAD_S = 0.03
 
@@ -36,7 +40,7 @@ class Read(NamedTuple):
 
     profiles: list[Profile | None]
     fresh: bool
-    trouble: str | None = None  # "store" or "late"
+    trouble: str | None = None  # "store", "late", or "away" where nobody asked the store any more
 
 
 def reached(at: Position | None, after: Position) -> bool:
@@ -56,6 +60,8 @@ class FreshReader:
         self._aggregates = aggregates
         self._trigger = trigger
         self._live = live
+        self._failures = 0  # reads in a row that did not come back in time
+        self._probe_at_s = 0.0
         self._fences: Coalescer[int, Position | None] = Coalescer(self._fetch_fences)
 
     async def read(self, subjects: tuple[str, ...], after: Position | None, until: Deadline) -> Read:
@@ -63,12 +69,17 @@ class FreshReader:
         if not subjects and after is None:
             return Read([], fresh=True)
         nobody: list[Profile | None] = [None] * len(subjects)
+        now_s = time.perf_counter()
+        if self._failures >= FAILURES_MAX:
+            if now_s < self._probe_at_s:
+                return Read(nobody, fresh=False, trouble="away")
+            self._probe_at_s = now_s + PROBE_S
         try:
             profiles = await within(self._read(subjects), until.part(READ_SHARE))
-        except LateError:
-            return Read(nobody, fresh=False, trouble="late")
-        except StoreError:
-            return Read(nobody, fresh=False, trouble="store")
+        except (LateError, StoreError) as error:
+            self._failures += 1
+            return Read(nobody, fresh=False, trouble="late" if isinstance(error, LateError) else "store")
+        self._failures = 0
         if after is None or _any_reached(profiles, after):
             return Read(profiles, fresh=True)
         return await self._wait(subjects, after, Read(profiles, fresh=False), until)
