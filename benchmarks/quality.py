@@ -25,6 +25,7 @@ from services.kernel.item import encode_item, parse_item
 from services.kernel.position import Position
 from services.kernel.profile import SEEN_BOUGHT, Change, Line, Profile, ProfileRules
 from services.local.demo_shop import read_shop
+from services.profiler.contributions import contributions_of
 from services.ranking.aggregates import (
     COVISIT_HALF_LIFE_S,
     POPULAR_HALF_LIFE_S,
@@ -42,6 +43,7 @@ from services.trainer.day0 import build_day0
 
 N = 10
 DAY_S = 86_400
+TTL_MS = 90 * DAY_S * 1000  # the default of FRESHET_PROFILE_TTL_DAYS
 SAMPLES = 1000  # of the bootstrap
 NONE = {"similarity": 0.0, "popularity": 0.0, "covisitation": 0.0, "repeat": 0.0, "session": 0.0}
 METHODS: Mapping[str, Mapping[str, float] | str] = {
@@ -49,7 +51,7 @@ METHODS: Mapping[str, Mapping[str, float] | str] = {
     "popularity": POPULAR,
     "metadata": {**NONE, "similarity": 1.0},
     "repeat_purchase": {**NONE, "repeat": 1.0, "popularity": 0.001},
-    "metadata_and_popularity": {**NONE, "similarity": 0.5, "popularity": 1.0},
+    "metadata_and_popularity": {**NONE, "similarity": 0.25, "popularity": 1.0},
     "without_repeats": {"repeat": 0.0},
     "without_covisitation": {"covisitation": 0.0},
     "for_you": {},
@@ -80,7 +82,7 @@ class Shop:
     def __init__(self, release: Release) -> None:
         self.space = release.space.at(0)
         self._weights = EventTypes(weights=release.event_weights)
-        self._rules = ProfileRules(self.space, release.vector_of, self._weights.weight, 10**15, 512)
+        self._rules = ProfileRules(self.space, release.vector_of, self._weights.weight, TTL_MS, 512)
         self.profiles: dict[str, Profile] = {}
         self.trend, self.popular = Decayed(TREND_HALF_LIFE_S), Decayed(POPULAR_HALF_LIFE_S)
         self.covisits: defaultdict[int, Decayed] = defaultdict(lambda: Decayed(COVISIT_HALF_LIFE_S))
@@ -91,22 +93,23 @@ class Shop:
         weight = self._weights.weight(EventType.PURCHASE)
         keys = [item_key(line["item_id"]) for line in order["items"]]
         profile = self.profiles.setdefault(order["user_id"], Profile.empty(self.space))
-        for key in keys:
-            self.trend.add(key, weight, time_s)
-            self.popular.add(key, weight, time_s)
-            for other, _, _ in profile.latest_items(time_s, DAY_S, key, 8):
-                self.covisits[key].add(other, weight, time_s)
-                self.covisits[other].add(key, weight, time_s)
         lines = tuple(Line(key, weight, math.nan) for key in keys)
-        place = Position(1, 0, offset)
-        hashed = event_hash(order["event_id"])
-        profile.apply(
-            Change(place, hashed, time_s * 1000, time_s, EventType.PURCHASE, SEEN_BOUGHT, lines), self._rules
+        change = Change(
+            Position(1, 0, offset),
+            event_hash(order["event_id"]),
+            time_s * 1000,
+            time_s,
+            EventType.PURCHASE,
+            SEEN_BOUGHT,
+            lines,
         )
-        for at, key in enumerate(keys):
-            for other in keys[at + 1 :]:
-                self.covisits[key].add(other, weight, time_s)
-                self.covisits[other].add(key, weight, time_s)
+        for one in contributions_of(profile, change, self._weights.weight, TTL_MS):
+            self.trend.add(one.item, one.weight, time_s)
+            self.popular.add(one.item, one.weight, time_s)
+            for partner in one.partners:
+                self.covisits[one.item].add(partner, one.weight, time_s)
+                self.covisits[partner].add(one.item, one.weight, time_s)
+        profile.apply(change, self._rules)
 
     def aggregates(self) -> Aggregates:
         """A snapshot."""

@@ -1,7 +1,7 @@
 """What all users did: trending, popular and co-visitation, merged from the partitions into memory.
 
 Scores are log2 of weights that grow with time (forward decay): L = log2(Σ w·2^(t/H)), t in s. Their order
-never changes by time passing. To read one as a count it is divided by 2^(now/H), where `now` is the newest event.
+never changes by time passing. To read one as a count it is divided by 2^(t/H) of the newest event.
 """
 
 from __future__ import annotations

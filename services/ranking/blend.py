@@ -39,10 +39,10 @@ SESSION_DECAY: Final = 0.8  # the same where the user's vector is made of the la
 NEW_POPULARITY: Final = 0.0
 # Tuned by `make bench-quality` on the demo shop's last baskets.
 WEIGHTS: Final[Mapping[str, float]] = {
-    "similarity": 0.5,
+    "similarity": 0.25,
     "popularity": 1.0,
-    "covisitation": 2.0,
-    "repeat": 3.0,
+    "covisitation": 1.0,
+    "repeat": 5.0,
     "session": 1.5,
 }
 
