@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -160,6 +160,9 @@ class ProfilerLimits(SettingsGroup):
 
     batch_records: int = Field(500, ge=1, le=10_000, description="records applied at once")
     commit_delay_ms: int = Field(2000, ge=0, description="commits trail the writes by, ms")
+    profiler_mode: Literal["pull", "push"] = Field(
+        "pull", description="pull: consume the log; push: take its records as CloudEvents on POST /"
+    )
 
 
 class RecommenderLimits(SettingsGroup):

@@ -1,0 +1,201 @@
+"""The profiler as a part of an app, and as an app of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from fastapi import APIRouter, FastAPI
+
+from services.http.app import create_app
+from services.http.body import BodyReader
+from services.http.part import Part
+from services.kernel.metrics import Metrics
+from services.log.open import open_log
+from services.log.protocol import EventLog, LogError, Topic
+from services.profiler.catalogue_writer import CatalogueApplier
+from services.profiler.consumer import PullLoop
+from services.profiler.dead_letters import DeadLetters
+from services.profiler.events_applier import EventsApplier
+from services.profiler.faults import Fault, no_fault
+from services.profiler.outcomes import SafetyError
+from services.profiler.push import PushIntake
+from services.profiler.release_follower import Live, ReleaseFollower
+from services.profiler.routes import push_router
+from services.profiler.safety import GROUPS
+from services.profiler.settings import ProfilerSettings
+from services.profiler.store_view import StoreView
+from services.profiler.stores import Stores
+from services.profiler.updater import Updater
+from services.release.source import ReleaseSource
+from services.store.connection import Connection, connect
+from services.store.errors import StoreError
+
+_log = logging.getLogger(__name__)
+_HELD_BODIES = 16  # bodies of the largest size that push holds at once
+_RETRY_S = 0.5
+
+
+class Profiler:
+    """Everything that applies records, wired. `running` starts it and stops it cleanly."""
+
+    def __init__(
+        self,
+        settings: ProfilerSettings,
+        log: EventLog,
+        connection: Connection,
+        metrics: Metrics,
+        *,
+        fault: Fault = no_fault,
+        groups: dict[Topic, str] = GROUPS,
+    ) -> None:
+        self.settings = settings
+        self.connection = connection
+        stores = Stores(connection)
+        self._producer = log.producer()
+        letters = DeadLetters(self._producer, metrics)
+        self.follower = ReleaseFollower(
+            ReleaseSource(settings.release_url),
+            stores.meta,
+            stores.catalogue,
+            event_types=settings.event_types,
+            poll_ms=settings.release_poll_ms,
+            metrics=metrics,
+        )
+        view = StoreView(stores)
+        updater = Updater(
+            stores, view, self.follower, letters, settings=settings, metrics=metrics, fault=fault
+        )
+        events = EventsApplier(log, stores, view, self.follower, updater, group=groups[Topic.EVENTS])
+        self._catalogue = CatalogueApplier(
+            log,
+            stores,
+            StoreView(stores),
+            self.follower,
+            letters,
+            settings=settings,
+            metrics=metrics,
+            group=groups[Topic.ITEMS],
+        )
+        appliers: list[EventsApplier | CatalogueApplier] = [self._catalogue]
+        self.intake: PushIntake | None = None
+        if settings.profiler_mode == "push":
+            self.intake = PushIntake(log, events, events.fence_of, batch_records=settings.batch_records)
+        else:
+            appliers.append(events)
+        self._loops = [
+            PullLoop(
+                log,
+                applier,
+                groups[applier.topic],
+                batch_records=settings.batch_records,
+                commit_delay_ms=settings.commit_delay_ms,
+                metrics=metrics,
+                fault=fault if applier.topic is Topic.EVENTS else no_fault,
+            )
+            for applier in appliers
+        ]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Consume from here on; leave with everything applied committed."""
+        async with AsyncExitStack() as held:
+            starting = asyncio.create_task(self._start_producer())
+            held.push_async_callback(self._producer.stop)
+            held.push_async_callback(_cancel, [starting])
+            following = [
+                asyncio.create_task(self.follower.run()),
+                asyncio.create_task(self._backfill()),
+            ]
+            held.push_async_callback(_cancel, following)
+            loops = [asyncio.create_task(loop.run()) for loop in self._loops]
+            held.push_async_callback(self._finish, loops)
+            if self.intake is not None:
+                held.push_async_callback(self.intake.close)
+            yield
+
+    async def ready(self) -> None:
+        """Raise, saying what to do, unless records are being applied."""
+        for trouble in (*(loop.trouble for loop in self._loops), self.intake and self.intake.trouble):
+            if trouble:
+                raise SafetyError(0, trouble)
+        await self.connection.ping()
+
+    async def _start_producer(self) -> None:
+        while True:
+            try:
+                await self._producer.start()
+                return
+            except LogError as error:
+                _log.warning("the dead topic is out of reach: %s", error)
+                await asyncio.sleep(_RETRY_S)
+
+    async def _finish(self, loops: Sequence[asyncio.Task[None]]) -> None:
+        for loop in self._loops:
+            loop.stop()
+        await asyncio.gather(*loops, return_exceptions=True)
+
+    async def _backfill(self) -> None:
+        """Give the catalogue's items vectors whenever a release comes that does not know them."""
+        filled: Live | None = None
+        while True:
+            live = self.follower.live
+            if live is not filled and live.release is not None and not self._loops[0].trouble:
+                try:
+                    written = await self._catalogue.backfill(live)
+                    filled = live
+                    if written:
+                        _log.info("%d items have vectors for release %s", written, live.release.name)
+                except StoreError as error:
+                    _log.warning("vectors of new items wait: %s", error)
+            await asyncio.sleep(_RETRY_S)
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    with suppress(asyncio.CancelledError):
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def profiler_part(
+    settings: ProfilerSettings,
+    log: EventLog,
+    metrics: Metrics,
+    *,
+    connection: Connection,
+    fault: Fault = no_fault,
+) -> Part:
+    """The profiler over a log and a connection that the caller closes."""
+    profiler = Profiler(settings, log, connection, metrics, fault=fault)
+    router = APIRouter()
+    if profiler.intake is not None:
+        bodies = BodyReader(settings.max_body_bytes, settings.max_body_bytes * _HELD_BODIES)
+        router = push_router(profiler.intake, bodies, settings.log_generation)
+    return Part("profiler", router, profiler.running, {"profiler": profiler.ready})
+
+
+def create_profiler_app(settings: ProfilerSettings, *, fault: Fault = no_fault) -> FastAPI:
+    """The profiler alone in its process. `fault` is for tests."""
+    metrics = Metrics()
+    log = open_log(settings)
+    connection = connect(settings)
+    part = profiler_part(settings, log, metrics, connection=connection, fault=fault)
+
+    @asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        try:
+            try:
+                for warning in await connection.check():
+                    _log.warning("store: %s", warning)
+            except StoreError as error:  # the readiness check tells it until it is mended
+                _log.error("store: %s", error)
+            async with part.running():
+                yield
+        finally:
+            await connection.close()
+            await log.close()
+
+    return create_app("profiler", settings, metrics, [Part(part.name, part.router, running, part.ready)])

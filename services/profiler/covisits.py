@@ -1,0 +1,62 @@
+"""Forward decay in the log domain, and rows of neighbours that are changed where they lie.
+
+A score is L = log2 Σ w·2^(t/H): adding an event needs no clock and no rescaling, a late one lands right, and
+time passing never changes the order of two items. (Cormode et al., Forward Decay, ICDE 2009.)
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Final
+
+import numpy as np
+
+from services.store.aggregates import MAX_NEIGHBOURS, NEIGHBOUR
+
+DAY_S: Final = 86_400
+TREND_HALF_LIFE_S: Final = DAY_S
+POPULAR_HALF_LIFE_S: Final = 30 * DAY_S
+COVISIT_HALF_LIFE_S: Final = POPULAR_HALF_LIFE_S  # so that one term serves both
+COVISIT_WINDOW_S: Final = 30 * 60
+COVISIT_ITEMS: Final = 5  # latest others that an item is paired with
+COVISIT_PAIRS_MAX: Final = 20  # a record; an order of forty lines would make 780
+
+_ENTRY_BYTES: Final = NEIGHBOUR.itemsize
+_ROW_MAX_BYTES: Final = MAX_NEIGHBOURS * _ENTRY_BYTES
+_SCORE: Final = struct.Struct("<d")
+_ENTRY: Final = struct.Struct("<8sd")
+_PER_LN2: Final = 1.0 / math.log(2.0)
+_NEGLIGIBLE: Final = -60.0  # 2^-60 is below half a unit in the last place of any sum
+
+
+def term(weight: float, time_s: int, half_life_s: int) -> float:
+    """log2(w·2^(t/H)) of one event."""
+    return math.log2(weight) + time_s / half_life_s
+
+
+def log_add(left: float, right: float) -> float:
+    """log2(2^left + 2^right), either may be -inf."""
+    high, low = (left, right) if left >= right else (right, left)
+    apart = low - high
+    return high + math.log1p(2.0**apart) * _PER_LN2 if apart > _NEGLIGIBLE else high
+
+
+def add_neighbour(row: bytearray, key: bytes, added: float) -> None:
+    """Add a term to the neighbour `key` (8 bytes) of a packed row, in place.
+
+    A full row lets the smallest score go, of equal ones the smallest key; that may be the new one.
+    """
+    at = row.find(key)
+    while at >= 0 and at % _ENTRY_BYTES:
+        at = row.find(key, at + 1)
+    if at >= 0:
+        _SCORE.pack_into(row, at + 8, log_add(_SCORE.unpack_from(row, at + 8)[0], added))
+    elif len(row) < _ROW_MAX_BYTES:
+        row += _ENTRY.pack(key, added)
+    else:
+        entries = np.frombuffer(bytes(row), NEIGHBOUR)
+        lowest = int(np.lexsort((entries["item"], entries["score"]))[0])
+        weakest = (float(entries["score"][lowest]), int(entries["item"][lowest]))
+        if (added, int.from_bytes(key, "little")) > weakest:
+            _ENTRY.pack_into(row, lowest * _ENTRY_BYTES, key, added)

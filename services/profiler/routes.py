@@ -1,0 +1,29 @@
+"""The push endpoint."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.http.body import BodyReader
+from services.http.raw_route import RawRoute
+from services.profiler.cloudevents import read_cloudevents
+from services.profiler.push import PushIntake
+
+
+def push_router(intake: PushIntake, bodies: BodyReader, generation: int) -> APIRouter:
+    """`POST /` for a Knative KafkaSource (or any sender that keeps each partition's order)."""
+
+    async def post_records(request: Request) -> Response:
+        """Apply records of the events topic, sent as CloudEvents (binary, structured or batched).
+
+        204 when all are applied, or in the dead topic for good; 503 with Retry-After when any is not yet.
+        """
+        body = await bodies.read(request)
+        await intake.take(read_cloudevents(request.headers, body, generation))
+        return Response(status_code=204)
+
+    router = APIRouter(route_class=RawRoute, tags=["records"])
+    router.add_api_route("/", post_records, methods=["POST"], status_code=204)
+    return router

@@ -1,0 +1,34 @@
+"""What the profiler reads from the environment."""
+
+from __future__ import annotations
+
+from pydantic_settings import SettingsConfigDict
+
+from services.kernel.settings import (
+    PREFIX,
+    EventSettings,
+    HttpSettings,
+    LogSettings,
+    ProfilerLimits,
+    ProfileSettings,
+    ReleaseSettings,
+    StoreSettings,
+)
+
+
+class ProfilerSettings(
+    HttpSettings, LogSettings, StoreSettings, EventSettings, ProfileSettings, ReleaseSettings, ProfilerLimits
+):
+    """The groups that the profiler needs."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    @property
+    def ttl_ms(self) -> int:
+        """After a gap longer than this a subject is forgotten, ms."""
+        return self.profile_ttl_days * 86_400_000
+
+    @property
+    def expire_ms(self) -> int:
+        """When the store collects a profile, ms: TTL + log retention, so that a replayed record finds it."""
+        return self.ttl_ms + self.log_retention_h * 3_600_000
