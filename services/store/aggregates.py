@@ -55,8 +55,8 @@ class Rows(NamedTuple):
 
 
 class Ranked(NamedTuple):
-    """Items by falling log2 score, equal scores by rising key. Which of several equal ones make it into a list
-    that is cut among them is left open."""
+    """Items by falling log2 score, equal scores by rising key. A list that is cut among equal scores leaves
+    open which of them are in it."""
 
     items: KeyArray  # (n,) u64
     scores: ScoreArray  # (n,) f64

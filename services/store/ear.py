@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from services.kernel.position import Position
-from services.store.node import close_link
+from services.store.node import close_link, pack
 
 
 class Listener(Protocol):
@@ -85,7 +85,7 @@ class Ear:
     async def _send(self, commands: Sequence[tuple[Any, ...]]) -> None:
         if self.has_ended:  # the library would connect again, with nobody reading
             raise RedisConnectionError("the link has ended")
-        await self._link.send_packed_command(self._link.pack_commands(commands), check_health=False)
+        await self._link.send_packed_command([pack(commands)], check_health=False)
 
     async def ping(self) -> None:
         """Ask for a sign of life. Trouble shows in the reading task."""

@@ -35,6 +35,13 @@ class Outcome(IntEnum):
     NEWER_SPACE = -1  # what is stored is in a newer vector space: read the space record again
 
 
+_OUTCOMES: Final = {
+    ord("w"): Outcome.WRITTEN,
+    ord("c"): Outcome.CHANGED,
+    ord("n"): Outcome.NEWER_SPACE,
+}  # of profile_write
+
+
 class ProfileWrite(NamedTuple):
     """`read` is the value as it was read (None: there was none), `value` the one to store."""
 
@@ -115,7 +122,7 @@ class ProfileStore:
             pairs = [data for write in part for data in (tag_of(write.read), write.value)]
             commands.append(_WRITE.call(keys, expire_ms, *pairs))
         replies = await self._connection.pipeline(commands)
-        return [Outcome(code) for codes in replies[registered:] for code in codes]
+        return [_OUTCOMES[letter] for letters in replies[registered:] for letter in letters]
 
     async def publish(self, changes: Mapping[str, Position]) -> None:
         """Tell the subscribers of each subject how far its profile has got. One round trip (one a node)."""
