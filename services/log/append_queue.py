@@ -49,7 +49,7 @@ class Lane(Generic[Payload]):
         bytes_max: int,
     ) -> None:
         self._send = send  # one outcome a row, or LogError for all of them
-        self._records_max = records_max
+        self.records_max = records_max
         self._bytes_max = bytes_max
         self._queue: deque[Piece[Payload]] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -110,7 +110,7 @@ class Lane(Generic[Payload]):
             piece = self._queue[0]
             records += len(piece.rows)
             size += piece.bytes
-            fits = records <= self._records_max and size <= self._bytes_max
+            fits = records <= self.records_max and size <= self._bytes_max
             if batch and not (fits and piece.partitions == batch[0].partitions):
                 break
             piece.taken = True

@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from services.kernel.position import Position
 from services.kernel.settings import LogSettings
 from services.log.kafka_address import bootstrap_servers, group_name, kafka_errors, topic_name
+from services.log.kafka_closing import close_consumer
 from services.log.kafka_consumer import KafkaConsumer
 from services.log.kafka_producer import KafkaProducer
 from services.log.kafka_topics import ensure_topics
@@ -102,7 +104,7 @@ class KafkaLog:
         """See EventLog.close."""
         reader, self._reader = self._reader, None
         if reader is not None:
-            await reader.stop()
+            await close_consumer(reader)
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AIOKafkaConsumer]:
@@ -119,7 +121,11 @@ class KafkaLog:
                         try:
                             await reader.start()
                         except BaseException:
-                            await reader.stop()
+                            await close_consumer(reader)
                             raise
                         self._reader = reader
-                    yield self._reader
+                    try:
+                        yield self._reader
+                    except (KafkaError, TimeoutError, asyncio.CancelledError):
+                        await self.close()  # in a state that nobody knows: the next question gets a new one
+                        raise

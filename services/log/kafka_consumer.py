@@ -24,6 +24,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from services.kernel.position import Position
 from services.kernel.settings import LogSettings
 from services.log.kafka_address import bootstrap_servers, group_name, kafka_errors, topic_name, unavailable
+from services.log.kafka_closing import close_consumer
 from services.log.kafka_topics import ensure_topics
 from services.log.protocol import Assignment, LogError, LogLostError, Record, Topic
 
@@ -39,7 +40,6 @@ _REVOKE_WAIT_S = _REBALANCE_MS / 1000 - 5
 # The broker answers at once when a record comes; else it holds an empty fetch for so long.
 _FETCH_WAIT_MS = 500
 _CALL_TIMEOUT_S = 10.0
-_STOP_TIMEOUT_S = 5.0
 # After so long without a record, ask whether the broker is there at all; it has the same time to answer.
 _SILENCE_S = 1.0
 
@@ -132,7 +132,7 @@ class KafkaConsumer:
 
     async def leave_word_revoked(self) -> None:
         """Wait until the caller of `fetch` has heard that its partitions go."""
-        if not self._positions:
+        if not self._positions or self._client is None:
             return
         self._to_revoke = True
         self._revoked.clear()
@@ -295,7 +295,7 @@ class KafkaConsumer:
                     if self._group is not None:
                         client.subscribe([self._name], listener=_Listener(self))
         except BaseException:
-            await _close(client)
+            await close_consumer(client)
             raise
         if self._group is None:
             partitions = range(counts[self._topic])
@@ -309,7 +309,7 @@ class KafkaConsumer:
         client, self._client = self._client, None
         self._revoked.set()  # or the client would wait for a `fetch` that does not come
         if client is not None:
-            await _close(client)
+            await close_consumer(client)
         self._to_assign = None
         if self._positions:
             self._to_revoke = True
@@ -329,13 +329,3 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._consumer.leave_word_assigned(top.partition for top in assigned)
-
-
-async def _close(client: AIOKafkaConsumer) -> None:
-    """Leave the group, for a bounded time."""
-    with contextlib.suppress(KafkaError, OSError):
-        try:
-            async with asyncio.timeout(_STOP_TIMEOUT_S):
-                await client.stop()
-        except TimeoutError:
-            await client._client.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -30,8 +30,9 @@ from services.kernel.settings import LogSettings
 from services.log.append_queue import Lane, Piece, Row, append_pieces, cut
 from services.log.drafts import draft_bytes, draft_error, placing_key
 from services.log.kafka_address import bootstrap_servers, kafka_errors, topic_name, unavailable
+from services.log.kafka_closing import close_producer
 from services.log.kafka_topics import ensure_topics
-from services.log.protocol import Append, Draft, LogUnavailableError, Topic
+from services.log.protocol import Append, Draft, LogError, LogUnavailableError, Topic
 
 # A batch is one message to the broker: below its default bound of 1,048,588 bytes.
 _BATCH_BYTES_MAX = 1_040_000
@@ -65,7 +66,7 @@ class KafkaProducer:
         self._connecting = asyncio.Lock()
         self._lanes: dict[tuple[Topic, int], Lane[Draft]] = {}
         self._partitions: dict[Topic, int] = {}
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
         self._seen_s = float("-inf")  # when the broker last answered, on the monotonic clock
         self._stopped = False
 
@@ -90,8 +91,14 @@ class KafkaProducer:
 
     async def ready(self) -> None:
         """See Producer.ready: the broker answered within the last second, or does now."""
-        if self._stopped or self._client is None:
-            raise LogUnavailableError("the producer is not started")
+        if self._stopped:
+            raise LogUnavailableError("the producer is stopped")
+        if self._client is None:  # after an error: nobody may append while this says no, so connect from here
+            if not self._connecting.locked():
+                self._in_background(self._connected())
+            raise LogUnavailableError(
+                f"event log at {bootstrap_servers(self._settings.log_url)} (FRESHET_LOG_URL): connecting anew"
+            )
         if time.monotonic() - self._seen_s < _READY_AGE_S:
             return
         with kafka_errors(self._settings.log_url):
@@ -106,8 +113,12 @@ class KafkaProducer:
         await asyncio.gather(*(lane.stop(_STOP_TIMEOUT_S) for lane in self._lanes.values()))
         client, self._client = self._client, None
         if client is not None:
-            await _close(client)
-        await asyncio.gather(*self._retiring, return_exceptions=True)
+            await close_producer(client)
+        if self._background:
+            _, late = await asyncio.wait(self._background, timeout=_STOP_TIMEOUT_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _connected(self) -> AIOKafkaProducer:
         async with self._connecting:
@@ -129,7 +140,7 @@ class KafkaProducer:
                         async with asyncio.timeout(_START_TIMEOUT_S):
                             await client.start()
                 except BaseException:
-                    await _close(client)
+                    await close_producer(client)
                     raise
                 self._client = client
                 self._seen_s = time.monotonic()
@@ -202,20 +213,13 @@ class KafkaProducer:
     def _retire(self, client: AIOKafkaProducer) -> None:
         if self._client is client:
             self._client = None
-            task = asyncio.create_task(_close(client))
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            self._in_background(close_producer(client))
 
+    def _in_background(self, work: Coroutine[Any, Any, object]) -> None:
+        async def quietly() -> None:
+            with contextlib.suppress(LogError):  # the next append meets the same error and tells its caller
+                await work
 
-async def _close(client: AIOKafkaProducer) -> None:
-    """Flush for a bounded time; `stop` alone waits for ever while the broker is down."""
-    with contextlib.suppress(KafkaError, OSError):
-        try:
-            async with asyncio.timeout(_STOP_TIMEOUT_S):
-                await client.stop()
-        except TimeoutError:
-            sender = client._sender
-            if sender is not None and sender.sender_task is not None:
-                sender.sender_task.cancel()
-                await asyncio.wait([sender.sender_task], timeout=1.0)
-            await client.client.close()
+        task = asyncio.create_task(quietly())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

@@ -92,6 +92,10 @@ class StreamsConsumer:
                     raise self._reading.refusal(error) from None
                 self._lease_until_s = 0.0
                 continue
+            except LogUnavailableError:
+                # The server may come back with less than it had.
+                self._unchecked = set(self._positions)
+                raise
             if time.monotonic() >= give_up_s:
                 return {}
 
@@ -167,13 +171,13 @@ class StreamsConsumer:
 
     async def _begin(self, commits: Sequence[int]) -> None:
         """The partitions are ours: start where the assignment says, else at the commit or the earliest."""
-        bounds = await read_bounds(self._reading, self._keys, self._partitions)
-        positions = {
-            partition: bounds[partition][0] if commit < 0 else commit
-            for partition, commit in enumerate(commits)
-        }
-        self._positions = positions
         try:
+            bounds = await read_bounds(self._reading, self._keys, self._partitions)
+            positions = {
+                partition: bounds[partition][0] if commit < 0 else commit
+                for partition, commit in enumerate(commits)
+            }
+            self._positions = positions
             if self._assignment is not None:
                 positions.update(await self._assignment.assigned(sorted(positions)))
         except BaseException:  # not begun: the next fetch tells again

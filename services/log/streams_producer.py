@@ -87,6 +87,8 @@ class _TopicAppender:
         """Partitions of the topic, which is created unless it exists. Raises LogUnavailableError."""
         if self._partitions is None:
             self._partitions = await ensure_topic(self._link, self._keys, self._settings)
+            # More than half of a partition's bound might never fit beside what is not applied yet.
+            self.lane.records_max = min(_CALL_RECORDS_MAX, max(1, self._bound(self._partitions) // 2))
         return self._partitions
 
     def cut(
@@ -100,9 +102,7 @@ class _TopicAppender:
                 continue
             packed = pack(draft)
             rows.append(((index, partition_of(placing_key(draft), partitions), packed), len(packed)))
-        # A piece larger than half of the log's bound might never fit beside what is not applied yet.
-        records_max = min(_CALL_RECORDS_MAX, max(1, self._bound(partitions) // 2))
-        return cut(rows, self.lane, partitions, records_max, _CALL_BYTES_MAX)
+        return cut(rows, self.lane, partitions, self.lane.records_max, _CALL_BYTES_MAX)
 
     async def stop(self) -> None:
         """Flush and hang up."""

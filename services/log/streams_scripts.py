@@ -122,7 +122,7 @@ return answer
 
 # KEYS lease, groups, commits · ARGV token, lease ms, group, partitions. Takes the lease unless somebody holds
 # it and makes the group known, so that nothing is trimmed before its first commit. Answers commits, or nil.
-ACQUIRE = Script("""
+ACQUIRE = Script("""#!lua flags=allow-oom
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return nil end
 redis.call('SADD', KEYS[2], ARGV[3])
 local commits = {}
@@ -147,7 +147,8 @@ return redis.call('DEL', KEYS[1])
 """)
 
 # KEYS lease, commits · ARGV token, then name and offset of each. Answers 1, or 0 when the lease is not ours.
-COMMIT = Script("""
+# Joining and committing work on a server at its maxmemory, too: they are what lets the log be trimmed.
+COMMIT = Script("""#!lua flags=allow-oom
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 return 1

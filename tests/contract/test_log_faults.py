@@ -182,6 +182,23 @@ def test_a_consumer_says_so_and_goes_on(server: Server, namespace: str) -> None:
     asyncio.run(scene())
 
 
+def test_a_consumer_stops_while_the_server_is_away(server: Server, namespace: str) -> None:
+    async def scene() -> None:
+        async with opened(server.url, namespace) as (log, producer), asyncio.timeout(PATIENCE_S):
+            await appended(producer, numbered(5))
+            async with member(log) as consumer:
+                await read(consumer, 5)
+                await asyncio.to_thread(server.kill)
+            # Nothing of it goes on behind our back, but for what belongs to the producer.
+            await producer.stop()
+            await log.close()
+            await asyncio.sleep(0.2)
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not others
+
+    asyncio.run(scene())
+
+
 @pytest.mark.parametrize("scheme", ["valkey", "kafka"])
 def test_an_unreachable_server_is_named(scheme: str, namespace: str) -> None:
     url = f"{scheme}://127.0.0.1:{free_ports(1)[0]}"

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from services.kernel.settings import LogSettings, SettingsError
 from services.log.open import open_log
-from services.log.protocol import Draft, LogFullError, LogLostError, LogUnavailableError, Topic
+from services.log.protocol import Draft, LogFullError, LogLostError, LogUnavailableError, Record, Topic
 from tests.contract.logs import (
     ACK_TIMEOUT_MS,
     Notes,
@@ -118,7 +118,7 @@ def test_a_server_that_came_back_empty_is_read_from_its_start(namespace: str) ->
                 await asyncio.to_thread(server.restart)  # no append-only file: everything is gone
                 while (await producer.append(Topic.EVENTS, numbered(3), ACK_TIMEOUT_MS))[0].error:
                     await asyncio.sleep(0.05)
-                records = []
+                records: list[Record] = []
                 while len(records) < 3:
                     try:
                         records += await read(consumer, 1)
