@@ -38,6 +38,7 @@ def create_app(name: str, settings: HttpSettings, metrics: Metrics, parts: Seque
     app.include_router(health_router(checks, metrics))
     for part in parts:
         app.include_router(part.router)
+    app.state.stopping = [part.stopping for part in parts if part.stopping is not None]
     answer_with_problems(app)
     keys = KeyRing(settings.key_set(), settings.write_key_set())
     app.add_middleware(Edge, keys=keys, cors=Cors(settings.origins()), metrics=metrics, service=name)

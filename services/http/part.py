@@ -13,9 +13,14 @@ from services.http.health import ReadyCheck
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A service inside an app: its routes, what runs while it serves, what it needs to be ready."""
+    """A service inside an app: its routes, what runs while it serves, what it needs to be ready.
+
+    `stopping` is called when the server begins to stop: answers without an end of their own (streams) must
+    end then, or the server waits for them until its drain time is over.
+    """
 
     name: str
     router: APIRouter
     running: Callable[[], AbstractAsyncContextManager[None]]
     ready: Mapping[str, ReadyCheck] = field(default_factory=dict)
+    stopping: Callable[[], None] | None = None

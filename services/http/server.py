@@ -66,12 +66,19 @@ def serve(app: FastAPI, settings: HttpSettings, *, log_level: str = "info") -> N
 
 
 class TunedServer(uvicorn.Server):
-    """uvicorn, with the garbage collector tuned once the app has started."""
+    """uvicorn, with the garbage collector tuned once the app has started, and parts told before it stops."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tune."""
         await super().startup(sockets)
         tune_garbage_collector()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell the parts, so that streams end, then wait for what is under way."""
+        if isinstance(self.config.app, FastAPI):
+            for stopping in getattr(self.config.app.state, "stopping", ()):
+                stopping()
+        await super().shutdown(sockets)
 
 
 def tune_garbage_collector() -> None:

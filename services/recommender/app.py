@@ -43,7 +43,7 @@ def recommender_part(
         if reason is not None:
             raise NotReadyError(reason)
 
-    return Part("recommender", router, running, {"recommender": ready})
+    return Part("recommender", router, running, {"recommender": ready}, stopping=state.stopping.set)
 
 
 def create_app(settings: RecommenderSettings) -> FastAPI:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from services.ranking.aggregates import Aggregates, Scores
 from services.recommender.live_epoch import LiveEpoch
-from services.store.aggregates import AggregateReader, Ranked
+from services.store.aggregates import AggregateReader
 from services.store.coalescer import Coalescer
 from services.store.errors import StoreError
 from services.store.fence import Fence
@@ -33,23 +33,27 @@ class NeighbourRows(Mapping[int, Scores]):
         self._reader = reader
         self._live = live
         self._rows: OrderedDict[int, tuple[float, Scores]] = OrderedDict()
-        self._fetching: Coalescer[int, Ranked] = Coalescer(self._fetch)
+        # One entry a request, not one an item: a future for each of ten rows costs more than reading them.
+        self._fetching: Coalescer[tuple[int, ...], None] = Coalescer(self._fetch)
 
-    async def _fetch(self, keys: Sequence[int]) -> Sequence[Ranked]:
-        return await self._reader.neighbours(self._live.epoch, self._live.partitions, keys)
-
-    async def want(self, keys: Iterable[int]) -> None:
-        """Have the rows of `keys` here, no older than ROW_AGE_S. Raises StoreError."""
+    async def _fetch(self, wanted: Sequence[tuple[int, ...]]) -> Sequence[None]:
+        keys = list({key: None for some in wanted for key in some})
         now_s = time.monotonic()
-        stale = [key for key in keys if (row := self._rows.get(key)) is None or now_s - row[0] > ROW_AGE_S]
-        if not stale or not self._live.partitions:
-            return
-        fetched = await asyncio.gather(*(self._fetching.get(key) for key in stale))
-        for key, ranked in zip(stale, fetched, strict=True):
+        rows = await self._reader.neighbours(self._live.epoch, self._live.partitions, keys)
+        for key, ranked in zip(keys, rows, strict=True):
             self._rows[key] = (now_s, Scores(ranked.items, ranked.scores))
             self._rows.move_to_end(key)
         while len(self._rows) > ROWS_KEPT:
             self._rows.popitem(last=False)
+        return [None] * len(wanted)
+
+    async def want(self, keys: Iterable[int]) -> None:
+        """Have the rows of `keys` here, no older than ROW_AGE_S. Raises StoreError."""
+        now_s = time.monotonic()
+        rows = self._rows
+        stale = tuple(key for key in keys if (row := rows.get(key)) is None or now_s - row[0] > ROW_AGE_S)
+        if stale and self._live.partitions:
+            await self._fetching.get(stale)
 
     async def close(self) -> None:
         """Ask no more."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +13,7 @@ import httpx
 import pytest
 
 from tests.e2e.recommender_shop import PATIENCE_S, Shop, eventually, ids_of, ready, recommender, shop_items
+from tests.processes import free_ports
 from tests.servers import ValkeyServer, valkey_server
 
 SCENARIOS = ("for_you", "similar", "trending", "popular")
@@ -151,3 +155,35 @@ def test_a_stream_lives_through_a_restart_of_the_store(
         store.start()
         shop.event("u", "p77")
         assert any('"p77"' in line for line in lines)
+
+
+def test_a_stream_ends_when_the_service_is_told_to_stop(shop: Shop) -> None:
+    (port,) = free_ports(1)
+    environment = {
+        **os.environ,
+        "FRESHET_PORT": str(port),
+        "FRESHET_STORE_URL": shop.settings.store_url,
+        "FRESHET_NAMESPACE": shop.settings.namespace,
+        "FRESHET_RELEASE_URL": str(shop.releases),
+    }
+    command = [sys.executable, "-m", "services.recommender"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
+                eventually(lambda: answers(client), why="the process serves")
+                ready(client)
+                with client.stream("GET", "/recommend/u/stream") as answer:
+                    lines = answer.iter_lines()
+                    assert any('"p1"' in line for line in lines)
+                    process.terminate()
+                    assert "event: end" in list(lines)
+            assert process.wait(PATIENCE_S) == 0
+        finally:
+            process.kill()
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/healthz").status_code == 200
+    except httpx.HTTPError:
+        return False
