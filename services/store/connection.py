@@ -36,8 +36,11 @@ class Connection:
         self._links_opened = 0
         self._identity = ""
         self._identity_at = -1
-        kind = ClusterRouter if target.is_cluster else SingleRouter
-        self.router: Router = kind(target.make, self._opened)
+        self.router: Router = (
+            ClusterRouter(target.make, self._opened, self.timeout_s / 4)  # time to ask a second and a third
+            if target.is_cluster
+            else SingleRouter(target.make, self._opened)
+        )
 
     async def check(self) -> list[str]:
         """Look at version and eviction policy of every primary; answers warnings for people.
@@ -86,6 +89,7 @@ class Connection:
             async with asyncio.timeout(self.timeout_s):
                 replies = await Delivery(self.router, commands).run()
         except TimeoutError as error:
+            await self.router.mend()  # a server that froze sends no redirection: look for its successor
             raise self._explain(error) from error
         for reply in replies:
             if isinstance(reply, Exception):
@@ -122,6 +126,7 @@ class Connection:
             async with asyncio.timeout(self.timeout_s):
                 outcomes = await self._retry_on_primaries(command)
         except (RedisError, OSError, TimeoutError) as error:
+            await self.router.mend()
             raise self._explain(error) from error
         for (reply,) in outcomes:
             if isinstance(reply, Exception):
@@ -144,7 +149,7 @@ class Connection:
         self._links_opened += 1
 
     def _explain(self, error: Exception) -> StoreError:
-        return explain(error, self.text, self.timeout_s)
+        return explain(error, self.text, self.is_cluster, self.timeout_s)
 
 
 def connect(settings: StoreSettings) -> Connection:

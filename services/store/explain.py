@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
@@ -22,7 +23,7 @@ from services.store.errors import StoreError, StoreMisconfiguredError, StoreUnav
 _PASSING = ("BUSY ", "NOREPLICAS", "FAILOVER", "UNBLOCKED")
 
 
-def explain(error: Exception, where: str, timeout_s: float) -> StoreError:
+def explain(error: Exception, where: str, is_cluster: bool, timeout_s: float) -> StoreError:
     """`where` is the store's address without credentials."""
     store = f"the store at {where}"
     if isinstance(error, OutOfMemoryError):
@@ -35,7 +36,7 @@ def explain(error: Exception, where: str, timeout_s: float) -> StoreError:
         return StoreMisconfiguredError(f"{store} refuses the user or password of FRESHET_STORE_URL: {error}")
     if isinstance(error, NoPermissionError):
         return StoreMisconfiguredError(f"{store} does not let this user do what Freshet needs: {error}")
-    if isinstance(error, MovedError):
+    if isinstance(error, MovedError) and not is_cluster:
         return StoreMisconfiguredError(
             f"{store} is a cluster: write FRESHET_STORE_URL as valkey+cluster:// or redis+cluster://"
         )
@@ -46,8 +47,8 @@ def explain(error: Exception, where: str, timeout_s: float) -> StoreError:
         )
     if isinstance(error, BusyLoadingError):
         return StoreUnavailableError(f"{store} is starting and still loads its data", retry_after_s=2)
-    if isinstance(error, ClusterDownError | TryAgainError):
-        return StoreUnavailableError(f"{store} has no owner for some slots right now: {error}")
+    if isinstance(error, ClusterDownError | TryAgainError | MovedError | AskError):
+        return StoreUnavailableError(f"{store} is being resharded or has lost a node: {error}")
     if isinstance(error, ResponseError):
         return _explain_reply(str(error), store)
     if isinstance(error, TimeoutError):

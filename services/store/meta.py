@@ -9,8 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from services.store.connection import Connection
+from services.store.errors import StoreUnavailableError
 from services.store.scripts import Script
 
+# Each lost race means that another process has just done the same.
+_MAX_TRIES = 16
 _COMPARE_SET: Final = Script("hash_compare_set")
 
 
@@ -90,17 +93,18 @@ class MetaStore:
             "created_at_ms": now_ms,
             "partitions": partitions,
         }
-        while True:
+        for _ in range(_MAX_TRIES):
             await self._compare_set(self._keys.meta, {"store_id": ""}, fields)
             meta = await self.read()
             if meta and (
                 meta.partitions >= partitions or await self.grow_partitions(meta.store_id, partitions)
             ):
                 return meta if meta.partitions >= partitions else replace(meta, partitions=partitions)
+        raise StoreUnavailableError("the store's identity keeps changing")
 
     async def grow_partitions(self, store_id: str, partitions: int) -> bool:
         """Let readers merge at least so many partitions. False: the store is another one, or empty."""
-        while True:
+        for _ in range(_MAX_TRIES):
             meta = await self.read()
             if meta is None or meta.store_id != store_id:
                 return False
@@ -108,6 +112,7 @@ class MetaStore:
                 return True
             read: dict[str, str | int] = {"store_id": store_id, "partitions": meta.partitions}
             await self._compare_set(self._keys.meta, read, {"partitions": partitions})
+        raise StoreUnavailableError("the store's identity keeps changing")
 
     async def switch_epoch(self, store_id: str, from_epoch: int, to_epoch: int) -> bool:
         """Make `to_epoch` live if the store is still that one and `from_epoch` is live; else False."""

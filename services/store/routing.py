@@ -77,8 +77,9 @@ class SingleRouter:
 class ClusterRouter:
     """The slot map, asked from any node that answers; corrected by MOVED, asked again after trouble."""
 
-    def __init__(self, make: MakeLink, opened: Callable[[], None]) -> None:
+    def __init__(self, make: MakeLink, opened: Callable[[], None], ask_timeout_s: float) -> None:
         self._make = make
+        self._ask_timeout_s = ask_timeout_s
         self._opened = opened
         self._seed = Node("seed", lambda: make(None, None), opened)
         self._nodes: dict[tuple[str, int], Node] = {}
@@ -130,9 +131,11 @@ class ClusterRouter:
         trouble: Exception | None = None
         for node in (*self._nodes.values(), self._seed):
             try:
-                reply = (await node.exchange([("CLUSTER", "SLOTS")]))[0]
-            except (RedisError, OSError) as error:
+                async with asyncio.timeout(self._ask_timeout_s):  # one that froze must not hold us up
+                    reply = (await node.exchange([("CLUSTER", "SLOTS")]))[0]
+            except (RedisError, OSError, TimeoutError) as error:
                 trouble = error
+                self._last_asked(node)
                 continue
             if isinstance(reply, Exception):
                 trouble = reply
@@ -140,6 +143,12 @@ class ClusterRouter:
                 await self._take(node, reply)
                 return
         raise trouble or RedisError("the cluster has no slots assigned")
+
+    def _last_asked(self, node: Node) -> None:
+        """Whoever failed is asked after all others."""
+        for address, known in list(self._nodes.items()):
+            if known is node:
+                self._nodes[address] = self._nodes.pop(address)
 
     async def _take(self, asked: Node, reply: list[Any]) -> None:
         slots: dict[int, Node] = {}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis.asyncio.connection import SSLConnection
 from redis.crc import key_slot
 
 from services.kernel.settings import StoreSettings
@@ -18,6 +19,7 @@ from services.store.errors import StoreMisconfiguredError, StoreUnavailableError
 from services.store.meta import MetaStore
 from services.store.node import MAX_LINKS
 from services.store.profiles import Outcome, ProfileStore, ProfileWrite
+from services.store.url import read_url
 from tests.contract.store_case import StoreCase, fence, profile, wait_until
 from tests.servers import ValkeyServer, valkey_server
 from tests.valkey_cluster import ValkeyCluster, ask, valkey_cluster
@@ -336,6 +338,13 @@ def test_a_url_that_means_nothing_is_refused_at_once(url: str) -> None:
     with pytest.raises(StoreMisconfiguredError, match="FRESHET_STORE_URL") as caught:
         connect(StoreSettings(store_url=url))
     assert "pa[ss" not in str(caught.value)
+
+
+def test_tls_urls_make_tls_links() -> None:
+    for url in ("rediss://u:p@host:1/2?ssl_cert_reqs=none", "valkeys+cluster://host:1"):
+        link = read_url(url, 1.0).make(None, None)
+        assert isinstance(link, SSLConnection)
+        assert (link.host, link.port) == ("host", 1)
 
 
 def test_nothing_there_says_what_to_look_at(tmp_path: Path) -> None:
