@@ -34,6 +34,7 @@ SESSION_HALF_LIFE_S: Final = 1800.0  # analytics tools end a visit after half an
 SESSION_OVER: Final = 0.05  # below this factor (a little over two hours) the session says nothing
 SESSION_Z_MAX: Final = 5.0  # in a small category likeness has no upper end, and would drown all else
 RECENCY_DECAY: Final = 0.9  # weight of each recent item's neighbours beside the one after it
+SHARE_MIN: Final = 0.03  # a weaker neighbour moves no list, and most of a row are weak
 SESSION_DECAY: Final = 0.8  # the same where the user's vector is made of the last items alone
 # A new item has had no chance to be popular: it starts at the mean of the catalogue.
 NEW_POPULARITY: Final = 0.0
@@ -62,33 +63,46 @@ class Candidates(NamedTuple):
 
 
 class Neighbours(NamedTuple):
-    """What was chosen with the recent items: rows, share 0 to 1, which recent item gave most."""
+    """What was chosen with the recent items: rising rows, share 0 to 1, which recent item gave most."""
 
     rows: RowArray
     share: ScoreArray
     led_by: RowArray
 
 
+_NO_ROWS: Final = np.zeros(0, dtype=np.int64)
+NO_NEIGHBOURS: Final = Neighbours(_NO_ROWS, np.zeros(0), _NO_ROWS)
+
+
 def neighbours_of(evidence: Evidence, aggregates: Aggregates, catalogue: Catalogue) -> Neighbours:
     """The union of the recent items' neighbours; the share of the nearest in time counts most."""
-    total: dict[int, float] = {}
-    most: dict[int, tuple[float, int]] = {}
+    keys: list[int] = []
+    shares: list[ScoreArray] = []
+    places: list[int] = []
     factor = 1.0
     for place, item in enumerate(evidence.recent):
         found = aggregates.neighbours.get(item.key)
         if found is not None and len(found):
-            shares = aggregates.covisit_shares(found) * factor
-            for key, share in zip(found.keys.tolist(), shares.tolist(), strict=True):
-                row = catalogue.row_of_key(key)
-                if row >= 0:
-                    total[row] = total.get(row, 0.0) + share
-                    if share > most.get(row, (0.0, -1))[0]:
-                        most[row] = (share, place)
+            share = aggregates.covisit_shares(found) * factor
+            strong = share >= SHARE_MIN
+            keys += found.keys[strong].tolist()
+            shares.append(share[strong])
+            places += [place] * int(strong.sum())
         factor *= RECENCY_DECAY
-    rows = np.fromiter(total, dtype=np.int64, count=len(total))
-    share = np.fromiter(total.values(), dtype=np.float64, count=len(total))
-    led_by = np.array([most.get(row, (0.0, -1))[1] for row in total], dtype=np.int64)
-    return Neighbours(rows, np.minimum(share, 1.0), led_by)
+    if not keys:
+        return NO_NEIGHBOURS
+    rows, share_of, place_of = catalogue.places_of_keys(keys), np.concatenate(shares), np.array(places)
+    known = rows >= 0
+    rows, share_of, place_of = rows[known], share_of[known], place_of[known]
+    if not len(rows):
+        return NO_NEIGHBOURS
+    order = np.lexsort(
+        (-place_of, share_of, rows)
+    )  # of each row the strongest last, the nearest in time of equals
+    rows, share_of, place_of = rows[order], share_of[order], place_of[order]
+    ends = np.flatnonzero(np.concatenate((rows[1:] != rows[:-1], [True])))
+    total = np.add.reduceat(share_of, np.concatenate(([0], ends[:-1] + 1)))
+    return Neighbours(rows[ends], np.minimum(total, 1.0), place_of[ends])
 
 
 def session_vector(evidence: Evidence, catalogue: Catalogue) -> FloatArray | None:
@@ -135,8 +149,8 @@ class Blend:
             sources.append(catalogue.nearest_new(self._user, NEW_CANDIDATES))
         if self._last_row >= 0:
             sources.append(catalogue.nearest(self._last_row)[:SESSION_CANDIDATES])
-        sources.append(catalogue.rows_of_keys(aggregates.trending.top(TRENDING_CANDIDATES)))
-        sources.append(catalogue.rows_of_keys(aggregates.popular.top(POPULAR_CANDIDATES)))
+        sources.append(catalogue.rows_of_top(aggregates.trending)[:TRENDING_CANDIDATES])
+        sources.append(catalogue.rows_of_top(aggregates.popular)[:POPULAR_CANDIDATES])
         sources.append(catalogue.newest()[:NEW_CANDIDATES])
         rows = np.unique(np.concatenate(sources))
         return rows[rows >= 0]
@@ -148,7 +162,11 @@ class Blend:
         popularity = weights["popularity"] * self._popularity(rows)
         share, led_by = self._shares(rows)
         covisitation = weights["covisitation"] * share
-        worth = np.array([self._evidence.repeats.get(row, 0.0) for row in rows.tolist()])
+        repeats = self._evidence.repeats
+        had = np.array(sorted(repeats), dtype=np.int64)
+        at, there = _find(had, rows)
+        worth = np.zeros(len(rows))
+        worth[there] = np.array([repeats[row] for row in had.tolist()])[at[there]]
         repeat = weights["repeat"] * np.log1p(worth)
         total = similarity + popularity + covisitation + repeat
         return Candidates(rows, total, similarity, popularity, covisitation, repeat, led_by)
@@ -175,14 +193,9 @@ class Blend:
 
     def _shares(self, rows: RowArray) -> tuple[ScoreArray, RowArray]:
         share, led_by = np.zeros(len(rows)), np.full(len(rows), -1, dtype=np.int64)
-        neighbours = self._neighbours
-        if len(neighbours.rows):
-            order = np.argsort(neighbours.rows)
-            ordered = neighbours.rows[order]
-            at = np.minimum(np.searchsorted(ordered, rows), len(ordered) - 1)
-            there = ordered[at] == rows
-            share[there] = neighbours.share[order[at[there]]]
-            led_by[there] = neighbours.led_by[order[at[there]]]
+        at, there = _find(self._neighbours.rows, rows)
+        share[there] = self._neighbours.share[at[there]]
+        led_by[there] = self._neighbours.led_by[at[there]]
         return share, led_by
 
 
@@ -242,3 +255,11 @@ def vector_of_row(row: int, catalogue: Catalogue) -> FloatArray | None:
 def _unit(vector: ScoreArray) -> FloatArray | None:
     length = float(np.sqrt((vector * vector).sum()))
     return (vector / length).astype(np.float32) if length > 1e-9 else None
+
+
+def _find(known: RowArray, rows: RowArray) -> tuple[RowArray, NDArray[np.bool_]]:
+    """(place of each row in `known`, which rises; whether it is there)."""
+    if not len(known):
+        return np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.bool_)
+    at = np.minimum(np.searchsorted(known, rows), len(known) - 1)
+    return at, known[at] == rows

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.kernel.ids import item_key
 from services.kernel.item import Item, decode_item, encode_item
+from services.ranking.aggregates import TOP_MAX, Scores
 from services.ranking.extras import Extras
 from services.release.files import Release
 
@@ -55,6 +57,8 @@ class Catalogue:
         self.group = np.zeros(FIRST_CAPACITY, dtype=np.int64)  # 0: stands alone
         self.category = np.zeros(FIRST_CAPACITY, dtype=np.int64)  # the first path as a whole; 0: none
         self._categories: dict[tuple[str, ...], int] = {}
+        self._arrivals = 0  # counts items that came or went: what row a key has
+        self._tops: WeakKeyDictionary[Scores, tuple[int, RowArray]] = WeakKeyDictionary()
         self._touched: set[int] = set()
         self._binding = self.prepare(release)
 
@@ -73,13 +77,14 @@ class Catalogue:
         """
         items = sorted(((decode_item(raw), raw) for raw in raw_items), key=lambda pair: pair[0].item_id)
         for item, raw in items:
-            self._put(item, raw)
+            self._put(item, raw, attach=False)
+        self.bind(self.release)
 
     def upsert(self, item: Item) -> int:
         """Add or replace an item; answers its row."""
-        return self._put(item, encode_item(item))
+        return self._put(item, encode_item(item), attach=True)
 
-    def _put(self, item: Item, raw: bytes) -> int:
+    def _put(self, item: Item, raw: bytes, *, attach: bool) -> int:
         row = self._rows.get(item.item_id, -1)
         if row >= 0 and self._raw[row] == raw:
             return row
@@ -95,8 +100,9 @@ class Catalogue:
         code = 0 if path is None else self._categories.setdefault(path, len(self._categories) + 1)
         self.category[row] = code
         self.version += 1
-        self._touched.add(row)
-        self._attach(row, item)
+        if attach:
+            self._touched.add(row)
+            self._attach(row, item)
         return row
 
     def delete(self, item_id: str) -> bool:
@@ -105,6 +111,7 @@ class Catalogue:
         if row < 0:
             return False
         del self._rows_by_key[int(self.keys[row])]
+        self._arrivals += 1
         self._raw[row] = None
         self._available[row] = False
         self.version += 1
@@ -122,6 +129,7 @@ class Catalogue:
         self.keys[row] = key
         self._rows[item_id] = row
         self._rows_by_key[key] = row
+        self._arrivals += 1
         return row
 
     def _attach(self, row: int, item: Item) -> None:
@@ -218,6 +226,18 @@ class Catalogue:
         """Rows of item keys, those in no catalogue left out; order kept."""
         get = self._rows_by_key.get
         return np.array([row for key in keys if (row := get(key)) is not None], dtype=np.int64)
+
+    def rows_of_top(self, scores: Scores) -> RowArray:
+        """Rows of the best TOP_MAX keys of a snapshot, best first; kept until items come or go."""
+        kept = self._tops.get(scores)
+        if kept is None or kept[0] != self._arrivals:
+            kept = self._tops[scores] = (self._arrivals, self.rows_of_keys(scores.top(TOP_MAX)))
+        return kept[1]
+
+    def places_of_keys(self, keys: Iterable[int]) -> RowArray:
+        """Rows of item keys, -1 for those in no catalogue; same length."""
+        get = self._rows_by_key.get
+        return np.array([get(key, -1) for key in keys], dtype=np.int64)
 
     def rows_of_indices(self, indices: RowArray) -> RowArray:
         """Rows of release indices, -1 where the item is not in the catalogue; same shape."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from services.kernel.ids import item_key
 from services.kernel.profile import Profile
+from services.ranking.aggregates import Scores
 from services.ranking.blend import Blend
 from services.ranking.evidence import Evidence, evidence_of, viewed
 from services.ranking.model import ModelAnswer
@@ -77,19 +78,16 @@ def rank(
         _for_you(made, state, evidence, rules, model_answer)
     # 3.
     if request.scenario != POPULAR_SCENARIO:
-        made.fill(state.aggregates.trending.top(_DEEP), TRENDING, "trending")
-    made.fill(state.aggregates.popular.top(_DEEP), POPULAR, "popular")
+        made.fill(state.aggregates.trending, TRENDING, "trending")
+    made.fill(state.aggregates.popular, POPULAR, "popular")
     if request.scenario == POPULAR_SCENARIO:
-        made.fill(state.aggregates.trending.top(_DEEP), TRENDING, "trending")
+        made.fill(state.aggregates.trending, TRENDING, "trending")
     made.fill_in_order()
     return made.ranking()
 
 
 CATEGORY_SHARE: Final = 0.4  # of a for_you list for one leaf category
 CATEGORY_MIN: Final = 3
-_DEEP: Final = (
-    1000  # how far down the ladder looks in trending and popular before it takes the catalogue's order
-)
 
 
 class _List:
@@ -124,11 +122,11 @@ class _List:
         self._strategy = self._strategy or strategy
         self.items.append(item)
 
-    def fill(self, keys: list[int], reason: Reason, strategy: str) -> None:
+    def fill(self, scores: Scores, reason: Reason, strategy: str) -> None:
         """Append from a step of the ladder, best first."""
-        if self.is_full() or not keys:
+        if self.is_full() or not len(scores):
             return
-        rows = self._state.catalogue.rows_of_keys(keys)
+        rows = self._state.catalogue.rows_of_top(scores)
         for place, row in enumerate(rows[self._rules.allowed(rows)].tolist(), 1):
             if self.is_full():
                 return

@@ -106,7 +106,9 @@ class ItemEncoder:
         self.config = config
         self.d = int(projection.shape[1])
         self._projection = projection.astype(np.float32, copy=False)
-        self._counts = document_counts
+        documents = 1 + config.documents
+        # idf by bucket: a logarithm here, not one a feature.
+        self._rarity = [max(1.0 + math.log(documents / (1 + n)), 0.0) for n in document_counts.tolist()]
 
     @classmethod
     def open(cls, projection: Path, document_counts: Path, config: Path) -> ItemEncoder:
@@ -123,12 +125,11 @@ class ItemEncoder:
 
     def row_of(self, features: dict[int, str]) -> dict[int, float]:
         """`row` of features that are hashed already."""
-        config, counts = self.config, self._counts
+        dimensions, kinds, rarity = self.config.dimensions, self.config.kind_weights, self._rarity
         row: dict[int, float] = {}
         for hashed, kind in features.items():
-            rarity = 1.0 + math.log((1 + config.documents) / (1 + int(counts[hashed & 0xFFFF])))
-            value = max(rarity, 0.0) * config.kind_weights.get(kind, 0.0)
-            column = (hashed >> 17) % config.dimensions
+            value = rarity[hashed & 0xFFFF] * kinds.get(kind, 0.0)
+            column = (hashed >> 17) % dimensions
             row[column] = row.get(column, 0.0) + (value if hashed >> 16 & 1 else -value)
         length = math.sqrt(math.fsum(value * value for value in row.values()))
         return {column: value / length for column, value in row.items()} if length > 0 else {}
