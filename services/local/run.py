@@ -8,14 +8,16 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from types import FrameType
 from typing import Any
 
 import uvicorn
+from fastapi import APIRouter
 
 from services.http.app import create_app
+from services.http.part import Part
 from services.http.server import DRAIN_S, TunedServer, check_binding
 from services.ingest.app import ingest_part
 from services.kernel.metrics import Metrics
@@ -29,11 +31,14 @@ from services.local.settings import RunSettings
 from services.log.open import open_log
 from services.profiler.app import profiler_part
 from services.recommender.app import recommender_part
-from services.store.connection import connect
+from services.store.connection import Connection, connect
+from services.store.errors import StoreError
+from services.store.meta import MetaStore
 
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75  # longer than load balancers keep idle connections
-Say = Callable[[str], None]
+_IDENTITY_WAIT_S = 5.0  # a profiler that refuses a store creates none; then everything starts without
+_IDENTITY_INTERVAL_S = 0.01
 
 
 def run(settings: RunSettings, wish: DemoWish) -> None:
@@ -88,6 +93,7 @@ async def _serve(
         parts = [
             ingest_part(settings, event_log, metrics),
             profiler_part(settings, event_log, metrics, connection=connection),
+            _identity_part(connection),
             recommender_part(settings, metrics, connection=connection),
             background.part(),
         ]
@@ -110,6 +116,20 @@ async def _serve(
         await server.serve(sockets=[listener])
     if background.failure is not None:
         raise background.failure
+
+
+def _identity_part(connection: Connection) -> Part:
+    """Starts when the profiler has given a new store its identity, so that the recommender finds one."""
+
+    @asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        with suppress(TimeoutError, StoreError):  # the parts' own readiness says what is missing
+            async with asyncio.timeout(_IDENTITY_WAIT_S):
+                while await MetaStore(connection).read() is None:  # noqa: ASYNC110 - the store is asked
+                    await asyncio.sleep(_IDENTITY_INTERVAL_S)
+        yield
+
+    return Part("identity", APIRouter(), running)
 
 
 def _bind(host: str, port: int) -> socket.socket:

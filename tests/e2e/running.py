@@ -107,6 +107,7 @@ def clean_environment() -> dict[str, str]:
     """This environment without settings of Freshet, with this checkout importable from anywhere."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FRESHET_")}
     kept.pop("PORT", None)
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling everything anew takes some seconds a start
     return {**kept, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 
 
