@@ -271,7 +271,7 @@ class Catalogue:
         return found, has
 
     def nearest(self, row: int) -> RowArray:
-        """Up to NEAREST_KEPT rows of the release whose vectors have the highest product with that of `row`.
+        """Up to NEAREST_KEPT rows whose vectors have the highest product with that of `row`, nearest first.
 
         A scan over the release (about 2 ms at 100k items) the first time an item is asked for; the answer
         never changes while the release is in use, so it is kept. New items are in `nearest_new`.
@@ -286,7 +286,8 @@ class Catalogue:
                 return np.zeros(0, dtype=np.int64)
             scores = binding.release.item_vectors @ vectors[0]
             few = min(NEAREST_KEPT, len(scores))
-            kept = np.argpartition(-scores, few - 1)[:few].astype(np.int32)
+            best = np.argpartition(-scores, few - 1)[:few]
+            kept = best[np.lexsort((best, -scores[best]))].astype(np.int32)
             if binding.index_of_row[row] >= 0:
                 if len(binding.nearest) >= NEAREST_ITEMS_MAX:
                     del binding.nearest[next(iter(binding.nearest))]
