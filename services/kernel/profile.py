@@ -305,7 +305,8 @@ class Profile:
         self.k = space.k if space else 0
         self.d = space.d if space else 0
         self.space_id = space.space_id if space else 0
-        self.space_epoch = space.epoch if space else 0
+        if space is not None:  # a tombstone keeps its epoch: nobody may write an older one over it
+            self.space_epoch = space.epoch
         self._flat = empty_bank(space) if space else np.zeros(0, dtype=np.float32)
         self._ring = self._seen = self._duplicates = b""
 

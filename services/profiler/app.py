@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from fastapi import APIRouter, FastAPI
@@ -49,7 +49,7 @@ class Profiler:
         metrics: Metrics,
         *,
         fault: Fault = no_fault,
-        groups: dict[Topic, str] = GROUPS,
+        groups: Mapping[Topic, str] = GROUPS,
     ) -> None:
         self.settings = settings
         self.connection = connection
@@ -68,7 +68,7 @@ class Profiler:
         updater = Updater(
             stores, view, self.follower, letters, settings=settings, metrics=metrics, fault=fault
         )
-        events = EventsApplier(log, stores, view, self.follower, updater, group=groups[Topic.EVENTS])
+        events = EventsApplier(log, stores, view, self.follower, updater, groups=groups)
         self._catalogue = CatalogueApplier(
             log,
             stores,
@@ -77,7 +77,7 @@ class Profiler:
             letters,
             settings=settings,
             metrics=metrics,
-            group=groups[Topic.ITEMS],
+            groups=groups,
         )
         appliers: list[EventsApplier | CatalogueApplier] = [self._catalogue]
         self.intake: PushIntake | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -59,7 +59,7 @@ class CatalogueApplier:
         *,
         settings: ProfilerSettings,
         metrics: Metrics,
-        group: str | None = GROUPS[Topic.ITEMS],
+        groups: Mapping[Topic, str] = GROUPS,
     ) -> None:
         self._log = log
         self._stores = stores
@@ -67,18 +67,18 @@ class CatalogueApplier:
         self._follower = follower
         self._dead_letters = dead_letters
         self._settings = settings
-        self._group = group
+        self._groups = groups
         self._records = metrics.counter(PROFILER_RECORDS)
         self._conflicts = metrics.counter(PROFILER_CONFLICTS)
         self._duration = metrics.histogram(PROFILER_BATCH).labels(self.topic.value)
 
     async def starts(self, partitions: Sequence[int]) -> dict[int, Start]:
         """See Applier.starts."""
-        await open_store(self._stores, self._view, self._log)
+        await open_store(self._stores, self._view, self._log, self._groups)
         return await choose_starts(
             self._log,
             self.topic,
-            self._group,
+            self._groups[self.topic],
             partitions,
             fence_of=lambda partition: self._stores.catalogue_writer.fence(self._view.epoch, partition),
             check_of=check_of_item,

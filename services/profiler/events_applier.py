@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from services.kernel.event_type import EventTypes
@@ -29,24 +29,24 @@ class EventsApplier:
         follower: ReleaseFollower,
         updater: Updater,
         *,
-        group: str | None = GROUPS[Topic.EVENTS],
+        groups: Mapping[Topic, str] = GROUPS,
     ) -> None:
         self._log = log
         self._stores = stores
         self._view = view
         self._follower = follower
         self._updater = updater
-        self._group = group
+        self._groups = groups
 
     async def starts(self, partitions: Sequence[int]) -> dict[int, Start]:
         """See Applier.starts."""
-        await open_store(self._stores, self._view, self._log)
+        await open_store(self._stores, self._view, self._log, self._groups)
         await self._follower.look()
         self._follower.live.items.forget()
         return await choose_starts(
             self._log,
             self.topic,
-            self._group,
+            self._groups[self.topic],
             partitions,
             fence_of=self.fence_of,
             check_of=lambda record: check_of_record(record, self._updater.types),

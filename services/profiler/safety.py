@@ -15,7 +15,7 @@ Otherwise reading starts at min(committed, fence + 1), and without a commit at t
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from services.log.protocol import Bounds, EventLog, Record, Topic
@@ -25,7 +25,7 @@ from services.profiler.stores import Stores
 from services.store.fence import Fence
 from services.store.meta import Meta
 
-GROUPS = {Topic.EVENTS: "profiler", Topic.ITEMS: "catalogue"}
+GROUPS: Mapping[Topic, str] = {Topic.EVENTS: "profiler", Topic.ITEMS: "catalogue"}
 _REPLAY = "rebuild it from the log with `freshet replay`"
 
 FenceOf = Callable[[int], Awaitable[Fence | None]]
@@ -39,12 +39,14 @@ class Start(NamedTuple):
     committed: int | None
 
 
-async def open_store(stores: Stores, view: StoreView, log: EventLog) -> Meta:
+async def open_store(
+    stores: Stores, view: StoreView, log: EventLog, groups: Mapping[Topic, str] = GROUPS
+) -> Meta:
     """Rule 1: adopt the store; give a brand-new one its identity. Raises SafetyError."""
     partitions = await log.partition_count(Topic.EVENTS)
     meta = await view.adopt()
     if meta is None:
-        for topic, group in GROUPS.items():
+        for topic, group in groups.items():
             committed = await log.committed(topic, group)
             if any(committed.values()):
                 raise SafetyError(

@@ -206,6 +206,7 @@ def test_deletion_leaves_a_header_alone_and_the_next_event_starts_anew() -> None
     assert again.tombstone
     assert (again.position, again.counter, again.events) == (Position(1, 3, 50), 21, 0)
     assert again.bank.size == 0
+    assert again.space_epoch == SPACE.epoch
     again.apply(change(60), rules())
     assert again.encode()[1] == 0, "no flag"
     assert again.encode()[32:] == apply_all([change(60)], rules()).encode()[32:]
