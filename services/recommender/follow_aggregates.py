@@ -6,11 +6,11 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
 from services.ranking.aggregates import Aggregates, Scores
 from services.recommender.live_epoch import LiveEpoch
-from services.store.aggregates import AggregateReader
+from services.store.aggregates import AggregateReader, Ranked
 from services.store.coalescer import Coalescer
 from services.store.errors import StoreError
 from services.store.fence import Fence
@@ -18,9 +18,12 @@ from services.store.fence import Fence
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0
-# Reading may take a twentieth of the time, so that it never shows in the answers' p99.
-REST_TIMES = 20
-TRENDING_LIMIT = 1000  # five times the longest list, so that filters leave enough
+# Deep lists hold a store of one thread for some 10 ms a call. The long rests keep that share of its time, and
+# so of everybody's p99, at 2 % for trending and half a percent for popular; while a shop is small, both are
+# read every second.
+TRENDING_REST_TIMES = 50
+POPULAR_REST_TIMES = 200
+TRENDING_LIMIT = 400  # twice the longest list, so that filters leave enough
 POPULAR_LIMIT = 10_000  # a feature of every candidate, so deep enough for most catalogues; 160 KB
 ROW_AGE_S = 1.0  # as fresh as the other aggregates
 ROWS_KEPT = 20_000  # at 64 neighbours and 16 B each, 20 MB when all are full
@@ -69,19 +72,59 @@ class NeighbourRows(Mapping[int, Scores]):
         return len(self._rows)
 
 
+# (epoch, partitions, limit) → the best of all partitions
+ReadTop = Callable[[int, int, int], Awaitable[Ranked]]
+
+
+class Board:
+    """One of the two lists, read anew when something was applied and its rest is over."""
+
+    def __init__(
+        self, read: Callable[[int, int, int], Awaitable[Ranked]], limit: int, rest_times: int
+    ) -> None:
+        self._read = read
+        self._limit = limit
+        self._rest_times = rest_times
+        self._not_before_s = 0.0
+        self.scores = Scores.merge([])
+        self.is_stale = False
+
+    async def refresh(self, epoch: int, partitions: int) -> bool:
+        """True: read. Raises StoreError."""
+        started_s = time.monotonic()
+        if not self.is_stale or started_s < self._not_before_s:
+            return False
+        self.is_stale = False  # what is applied from here on makes it stale again
+        try:
+            ranked = await self._read(epoch, partitions, self._limit)
+        except BaseException:
+            self.is_stale = True
+            raise
+        took_s = time.monotonic() - started_s
+        # An answer that took seconds says more about the store's health than about the list.
+        self._not_before_s = time.monotonic() + self._rest_times * min(took_s, POLL_S)
+        self.scores = Scores(ranked.items, ranked.scores)
+        return True
+
+    def rush(self) -> None:
+        """Another epoch or store: do not wait for the rest to be over."""
+        self._not_before_s = 0.0
+
+
 class AggregatesFollower:
-    """Keeps `aggregates` up to date with the live epoch. `fences` says how far each partition is applied."""
+    """Keeps `aggregates` up to date with the live epoch."""
 
     def __init__(self, reader: AggregateReader, live: LiveEpoch) -> None:
         self._reader = reader
         self._live = live
-        self._read: tuple[int, list[Fence | None]] | None = None
+        self._applied: tuple[int, list[Fence | None]] | None = None
+        self._trending = Board(reader.trending, TRENDING_LIMIT, TRENDING_REST_TIMES)
+        self._popular = Board(reader.popular, POPULAR_LIMIT, POPULAR_REST_TIMES)
         self.neighbours = NeighbourRows(reader, live)
-        empty = Aggregates.empty()
-        self.aggregates = Aggregates(empty.trending, empty.popular, self.neighbours)
+        self.aggregates = Aggregates(self._trending.scores, self._popular.scores, self.neighbours)
 
     async def refresh(self) -> bool:
-        """Read what changed. False: nothing did. Raises StoreError.
+        """Read what changed. False: nothing did, or it is too early. Raises StoreError.
 
         The fences are read before the scores, so what is written meanwhile is read again next time.
         """
@@ -89,32 +132,37 @@ class AggregatesFollower:
         if not partitions:
             return False
         fences = await self._reader.fences(epoch, partitions)
-        if self._read == (epoch, fences):
-            return False
-        if self._read is not None and self._read[0] == epoch and _went_back(self._read[1], fences):
-            await self._live.look()
-            if self._live.trouble is not None:  # the store lost its data: what is in memory is all there is
-                return False
-        trending = await self._reader.trending(epoch, partitions, TRENDING_LIMIT)
-        popular = await self._reader.popular(epoch, partitions, POPULAR_LIMIT)
-        self.aggregates = Aggregates(
-            Scores(trending.items, trending.scores), Scores(popular.items, popular.scores), self.neighbours
-        )
-        self._read = (epoch, fences)
-        return True
+        if self._applied != (epoch, fences):
+            if (
+                self._applied is not None
+                and self._applied[0] == epoch
+                and _went_back(self._applied[1], fences)
+            ):
+                await self._live.look()
+                if (
+                    self._live.trouble is not None
+                ):  # the store lost its data: what is in memory is all there is
+                    return False
+            for board in (self._trending, self._popular):
+                board.is_stale = True
+                if self._applied is None or self._applied[0] != epoch:
+                    board.rush()
+            self._applied = (epoch, fences)
+        changed = [await board.refresh(epoch, partitions) for board in (self._trending, self._popular)]
+        if any(changed):
+            self.aggregates = Aggregates(self._trending.scores, self._popular.scores, self.neighbours)
+        return any(changed)
 
     async def run(self) -> None:
         """Refresh for ever; what goes wrong is tried again."""
         while True:
-            started_s = time.perf_counter()
             try:
                 await self.refresh()
             except StoreError:
                 pass  # LiveEpoch says so, once
             except Exception:
                 log.exception("the aggregates could not be read; the last ones stay")
-            took_s = time.perf_counter() - started_s
-            await asyncio.sleep(max(POLL_S, REST_TIMES * took_s) if took_s < POLL_S else POLL_S)
+            await asyncio.sleep(POLL_S)
 
 
 def _went_back(before: list[Fence | None], now: list[Fence | None]) -> bool:
