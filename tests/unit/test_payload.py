@@ -93,6 +93,8 @@ def test_scalars_keep_their_places(scalars: bytes) -> None:
         (b"[]" * 500_000, (400, "invalid_json")),
         (b'["' + b"\\" * 1_000_000, (400, "invalid_json")),
         (b'"' * 1_000_000, (400, "invalid_json")),
+        (b'["' + b'\\"' * 500_000, (400, "invalid_json")),
+        (b'[NaN, "' + b'\\"' * 500_000, (400, "not_a_number")),
         (b"[" + b"{}," * MAX_ENTRIES + b"{}]", (413, "too_many_entries")),
         (b"[" + b"{}," * MAX_ENTRIES + b"NaN]", (413, "too_many_entries")),
     ],
