@@ -8,15 +8,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 
 # One exchange occupies one connection. Eight let slow scripts and quick reads pass each other;
 # more would only queue inside the single-threaded server.
 MAX_LINKS = 8
+# Older releases of the client library leave these as plain text outside their own cluster client.
+_CLUSTER_ERRORS: Final[dict[str, Callable[[str], ResponseError]]] = {
+    "ASK": AskError,
+    "CLUSTERDOWN": ClusterDownError,
+    "MASTERDOWN": MasterDownError,
+    "MOVED": MovedError,
+    "TRYAGAIN": TryAgainError,
+}
 
 
 class Node:
@@ -71,7 +86,8 @@ class Node:
                 return error  # a reply like any other: the link is in order
             raise
         except ResponseError as error:
-            return error
+            kind, _, rest = str(error).partition(" ")
+            return _CLUSTER_ERRORS[kind](rest) if kind in _CLUSTER_ERRORS else error
 
 
 def pack(commands: Sequence[tuple[Any, ...]]) -> bytes:
