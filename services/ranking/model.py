@@ -127,6 +127,7 @@ class OnnxModel:
 
     def _warm_up(self) -> None:
         """The first run of a shape plans memory and reads the mapped pages; nobody should wait for that."""
+        self._release.warm_up()
         nobody = Profile.empty(self._release.space.at(0))
         try:
             answers = self.run([ModelQuestion(nobody, 0)])

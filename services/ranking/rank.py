@@ -44,8 +44,10 @@ def wants_model(state: RankingState, profile: Profile | None, request: RankReque
     ring = profile.ring
     if not len(ring):
         return False
-    release = state.catalogue.release
-    return release is None or any(release.index_of(key) >= 0 for key in ring["item"][::-1].tolist())
+    release, row_of_key = state.catalogue.release, state.catalogue.row_of_key
+    return release is None or any(
+        release.index_of(key) >= 0 or row_of_key(key) >= 0 for key in ring["item"][::-1].tolist()
+    )
 
 
 def rank(
@@ -200,7 +202,7 @@ def _for_you(
         return
     scored = blend.score(rows)
     reasons = Reasons(state, evidence)
-    strategy = "model" if answer is not None else "session"
+    strategy = "model" if blend.by_model else "session"
     order = np.lexsort((catalogue.keys[rows], -scored.score))
     for at in _mixed(order, catalogue.category[rows], made.n):
         if made.is_full():

@@ -103,6 +103,12 @@ class Release:
         at = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
         return np.where(ordered[at] == keys, order[at], np.int64(-1))
 
+    def warm_up(self) -> None:
+        """Make what is made at first use: ids, look-ups, the encoder. For a thread beside the serving one."""
+        self.index_of(0)
+        self.indices_of(self.item_keys[:1])
+        _ = self.encoder
+
     def has(self, key: int) -> bool:
         """Whether the release holds a vector for this item key."""
         return self.index_of(key) >= 0
