@@ -2,8 +2,8 @@
 
 All orders are replayed in time order through the profile, the aggregates and the ranking that answer HTTP.
 Before a household's last order is applied, each method gives ten items; a hit is a household with at least
-one of them in that order. Aggregates are as old as a day at most. Nothing is hidden. The blend's few weights were
-chosen on these same households, so `for_you` is no blind test. One JSON object a line.
+one of them in that order. Aggregates are as old as a day at most. Nothing is hidden. The blend's few
+weights were chosen on these same households, so `for_you` is no blind test. One JSON object a line.
 """
 
 from __future__ import annotations
