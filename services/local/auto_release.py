@@ -61,7 +61,7 @@ class AutoRelease:
     async def _is_due(self) -> bool:
         """1. Is the live release missing, or a day-0 one that the catalogue has outgrown?
         2. Does the catalogue stand still, or has it grown for too long to wait?"""
-        count = await self._count()
+        count = await self.count()
         before, self._last_count = self._last_count, count
         covered = await asyncio.to_thread(self._covered_items)  # 1
         if covered is None or count < max(1, covered * _GROWTH, covered + _GROWTH_ITEMS if covered else 1):
@@ -72,7 +72,8 @@ class AutoRelease:
             self._growing_since_s = now_s
         return count == before or now_s - self._growing_since_s > _GROWING_MAX_S
 
-    async def _count(self) -> int:
+    async def count(self) -> int:
+        """Items in the catalogue. Raises StoreError."""
         meta = await self._meta.read()
         return 0 if meta is None else await self._catalogue.count(meta.epoch)
 

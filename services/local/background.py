@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -87,8 +87,10 @@ class Background:
         if self._first is not None:
             await self._load_demo(self._first)  # 1
             self._loading = ""
-        self._say(welcome(self._settings))  # 2
-        await AutoRelease(self._connection, self._settings.release_url).run()  # 3
+        releases = AutoRelease(self._connection, self._settings.release_url)
+        with suppress(StoreError):
+            self._say(welcome(self._settings, empty=await releases.count() == 0))  # 2
+        await releases.run()  # 3
 
     async def _load_demo(self, first: FirstStart) -> None:
         settings = self._settings

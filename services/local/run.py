@@ -37,6 +37,7 @@ from services.store.meta import MetaStore
 
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75  # longer than load balancers keep idle connections
+_FOLLOWER_LOG = logging.getLogger("services.recommender.follow_release")
 _IDENTITY_WAIT_S = 5.0  # a profiler that refuses a store creates none; then everything starts without
 _IDENTITY_INTERVAL_S = 0.01
 
@@ -50,6 +51,8 @@ def run(settings: RunSettings, wish: DemoWish) -> None:
     On the way out: drain requests, commit, and the Valkey stops last.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    # Here a first release comes by itself, so its absence is no news.
+    _FOLLOWER_LOG.addFilter(lambda record: "no release is live" not in record.getMessage())
     check_binding(settings)
     signal.signal(signal.SIGTERM, _interrupt)
     with ExitStack() as held:
