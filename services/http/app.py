@@ -35,9 +35,9 @@ def create_app(name: str, settings: HttpSettings, metrics: Metrics, parts: Seque
         title=f"Freshet {name}", version=_VERSION, lifespan=lifespan, redoc_url=None, redirect_slashes=False
     )
     checks = {check: run for part in parts for check, run in part.ready.items()}
-    app.include_router(health_router(checks, metrics))
-    for part in parts:
-        app.include_router(part.router)
+    # Put side by side instead of `include_router`, which matches every path twice; the busiest come first.
+    for router in (*(part.router for part in parts), health_router(checks, metrics)):
+        app.router.routes.extend(router.routes)
     app.state.stopping = [part.stopping for part in parts if part.stopping is not None]
     answer_with_problems(app)
     keys = KeyRing(settings.key_set(), settings.write_key_set())

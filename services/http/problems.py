@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from services.http.answers import problem_answer
 from services.kernel.problem import Problem
@@ -23,14 +24,25 @@ def answer_with_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation_error)
 
 
-async def _http_error(_request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    detail = {
-        404: "there is nothing under this path; /docs lists what there is",
-        405: f"this path takes {(error.headers or {}).get('Allow', 'another method')}",
-    }.get(error.status_code, error.detail)
     code = _CODES.get(error.status_code, f"http_{error.status_code}")
-    return problem_answer(Problem(error.status_code, code, detail, headers=error.headers or {}))
+    detail, headers = error.detail, dict(error.headers or {})
+    if error.status_code == 404:
+        detail = "there is nothing under this path; /docs lists what there is"
+    elif error.status_code == 405:
+        allowed = ", ".join(_methods_of_path(request))
+        detail, headers = f"this path takes {allowed}", {"allow": allowed}
+    return problem_answer(Problem(error.status_code, code, detail, headers=headers))
+
+
+def _methods_of_path(request: Request) -> list[str]:
+    """What all routes of this path take together; each route knows only its own."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return sorted(methods)
 
 
 async def _validation_error(_request: Request, error: Exception) -> Response:

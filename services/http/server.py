@@ -54,6 +54,7 @@ def serve(app: FastAPI, settings: HttpSettings, *, log_level: str = "info") -> N
         port=settings.port,
         log_level=log_level,
         access_log=False,  # paths hold user ids
+        proxy_headers=False,  # nobody asks where a request came from
         server_header=False,
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,

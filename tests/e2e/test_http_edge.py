@@ -111,6 +111,9 @@ def test_the_frameworks_own_errors_are_problems(http: httpx.Client) -> None:
     wrong = http.get("/events")
     assert_problem(wrong, 405, "method_not_allowed")
     assert wrong.headers["allow"] == "POST"
+    both = http.put("/users/u/profile")
+    assert_problem(both, 405, "method_not_allowed")
+    assert both.headers["allow"] == "DELETE, GET"
     assert_problem(http.get("/typed?n=x"), 422, "invalid_request")
     assert "n:" in http.get("/typed").json()["detail"]
 
