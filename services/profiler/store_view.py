@@ -18,7 +18,12 @@ class StoreView:
         self._pinned = pinned
         self._store_id: str | None = None
         self._identity = ""
-        self.epoch = 0
+        self.epoch = pinned if pinned is not None else 0
+
+    @property
+    def is_live(self) -> bool:
+        """Whether what is written is what readers see."""
+        return self._pinned is None
 
     async def adopt(self) -> Meta | None:
         """Take the store as it is now; None for an empty one. Raises StoreUnavailableError."""
@@ -27,9 +32,7 @@ class StoreView:
         meta = await self._stores.meta.read()
         self._identity = identity
         self._store_id = meta.store_id if meta is not None else None
-        if self._pinned is not None:
-            self.epoch = self._pinned
-        elif meta is not None:
+        if self._pinned is None and meta is not None:
             self.epoch = meta.epoch
         return meta
 

@@ -124,7 +124,8 @@ class Updater:
         await self._write_profiles(batch, due, live)
         self._fault("4.after_profiles")
         # 5.
-        await self._stores.profiles.publish(batch.positions())
+        if self._view.is_live:
+            await self._stores.profiles.publish(batch.positions())
         self._fault("5.published")
         for outcome, count in batch.outcomes.items():
             self._records[outcome].inc(count)
