@@ -11,6 +11,8 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from services.http.bounded_head import BoundedHeadProtocol
+
 _START_S = 30.0
 _STOP_S = 30.0
 
@@ -19,7 +21,9 @@ _STOP_S = 30.0
 def serving(app: FastAPI) -> Iterator[str]:
     """The base URL of `app` under uvicorn on a free port of loopback."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app, http=BoundedHeadProtocol, log_level="warning", access_log=False, timeout_graceful_shutdown=5
+    )
     server = uvicorn.Server(config)
     started = threading.Event()
     failure: list[BaseException] = []

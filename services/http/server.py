@@ -12,6 +12,7 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from services.http.bounded_head import BoundedHeadProtocol
 from services.kernel.settings import HttpSettings, SettingsError
 
 DRAIN_S: Final = 20  # more than the longest wait for the log; below the 30 s that Kubernetes grants
@@ -56,6 +57,8 @@ def serve(app: FastAPI, settings: HttpSettings, *, log_level: str = "info") -> N
         access_log=False,  # paths hold user ids
         proxy_headers=False,  # nobody asks where a request came from
         server_header=False,
+        http=BoundedHeadProtocol,
+        ws="none",
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=DRAIN_S,

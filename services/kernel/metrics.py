@@ -39,7 +39,6 @@ HTTP_DURATION = Metric(
     "time from the request's headers to the answer's headers",
     ("service", "method", "route"),
 )
-HTTP_BODY_BYTES = Metric("freshet_http_bodies_held_bytes", "gauge", "request bodies being read", ("service",))
 
 INGEST_RECORDS = Metric(
     "freshet_ingest_records_total",
