@@ -28,8 +28,9 @@ from services.store.scripts import with_source
 # At once for a link that died while idle, then while a server restarts or a replica takes over; what lasts
 # longer is the caller's to wait for (it knows whether anybody still wants the answer).
 RETRY_DELAYS_S = (0.0, 0.05, 0.2, 0.5)
-# Redirections cost no wait. While a cluster is resharded a command may be sent on a few times.
-MAX_ROUNDS = 12
+# So many redirections (ASK, MOVED, an unknown script) are followed at once; then the nodes disagree among
+# themselves, and only time mends that.
+FREE_ROUNDS = 5
 _PASSING = (BusyLoadingError, ClusterDownError, MasterDownError, ReadOnlyError, TryAgainError)
 _LASTING = (AuthenticationError, AuthorizationError)  # the library counts them as connection errors
 
@@ -47,12 +48,12 @@ class Delivery:
     async def run(self) -> list[Any]:
         """One reply a command, in order; what could not be had stands there as an exception."""
         delays_s = iter(RETRY_DELAYS_S)
-        for _ in range(MAX_ROUNDS):
+        for round_ in range(FREE_ROUNDS + len(RETRY_DELAYS_S) + 1):
             await self._round()
             must_wait = [self._sort(index) for index in list(self._open)]
             if not self._open:
                 break
-            if any(must_wait):
+            if any(must_wait) or round_ >= FREE_ROUNDS:
                 delay_s = next(delays_s, None)
                 if delay_s is None:
                     break
