@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from services.cli.checkpoint import CheckpointFile
+from services.cli.checkpoint import open_checkpoint
 from services.cli.client import FreshetClient
 from services.cli.failure import CommandError
 from services.cli.lanes import LANES, Parcel, Refusal, deliver
@@ -36,24 +36,20 @@ class EventImport:
 
 async def import_events(job: EventImport, client: FreshetClient) -> dict[str, Any]:
     """Run the import and answer its figures. Raises CommandError."""
-    identity = _identity(job.source.content_hash(), job.mapping)
-    target = hashlib.blake2b(client.url.encode(), digest_size=4).hexdigest()
-    file = CheckpointFile(job.state_dir / f"{identity}-{target}.json", job.source.name, LANES)
-    if job.restart:
-        file.remove()
-    state = file.load()
-    refusals = RefusalFile(
-        job.rejects or job.state_dir / f"{identity}-{target}.rejects.ndjson", state.rejects_bytes
+    file, state = open_checkpoint(
+        job.state_dir, job.source, _told(job.mapping, client.url), LANES, restart=job.restart
     )
+    refusals = RefusalFile(job.rejects or file.path.with_suffix(".rejects.ndjson"), state.rejects_bytes)
     before, began_s = state.accepted + state.rejected, time.monotonic()
-    if not state.finished:
-        marks = ImportMarks(state, file, refusals)
-        try:
-            await _deliver(job, client, identity, marks)
-        finally:
-            refusals.close()
-        state.finished = True
-        await marks.save()
+    with file.held():
+        if not state.finished:
+            marks = ImportMarks(state, file, refusals)
+            try:
+                await _deliver(job, client, state.identity, marks)
+            finally:
+                refusals.close()
+            state.finished = True
+            await marks.save()
     took_s = time.monotonic() - began_s
     now = state.accepted + state.rejected - before
     return {
@@ -82,10 +78,9 @@ async def _deliver(job: EventImport, client: FreshetClient, identity: str, marks
         await deliver(_parcels(job, identity), send, marks, looked_at)
 
 
-def _identity(content_hash: str, mapping: ColumnMapping) -> str:
-    """Names the events that this file becomes by this mapping: another mapping makes other events."""
-    told = msgspec.json.encode([content_hash, mapping.identity()])
-    return hashlib.blake2b(told, digest_size=8).hexdigest()
+def _told(mapping: ColumnMapping, url: str) -> str:
+    """Hash of what the command line says beside the file: another mapping makes other events."""
+    return hashlib.blake2b(msgspec.json.encode([mapping.identity(), url]), digest_size=8).hexdigest()
 
 
 def _parcels(job: EventImport, identity: str) -> Iterator[Parcel]:

@@ -59,7 +59,7 @@ async def import_items(job: ItemImport, client: FreshetClient) -> dict[str, Any]
     if job.replace:
         hidden = await _missing(job, client)
     refusals = RefusalFile(job.rejects)
-    marks = ImportMarks(Checkpoint(job.source.name, [0] * LANES), None, refusals)
+    marks = ImportMarks(Checkpoint("", "", job.source.name, [0] * LANES, []), None, refusals)
     with progress(f"items from {job.source.name}", job.source.size_bytes, quiet=job.quiet) as show:
 
         async def send(parcels: list[Parcel]) -> list[Refusal]:

@@ -47,6 +47,11 @@ def _run(commands: Any) -> None:
 def _events(commands: Any) -> None:
     events = _group(commands, "events", "import, send and watch events")
     load = _command(events, "import", "files:events", "import events from CSV, NDJSON or Parquet")
+    load.epilog = (
+        "An import that was stopped goes on where it was when the same command is run again; a file that has "
+        "grown brings only its new rows. Names are those of POST /events; other columns become properties, and "
+        "context.country and the like may be columns too."
+    )
     _file_flags(load)
     load.add_argument(
         "--timestamp-unit",

@@ -26,7 +26,8 @@ class RefusalFile:
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab")
-            self._file.truncate(self.size_bytes)  # lines after the last checkpoint come again
+            # Lines after the last checkpoint come again; a file of another name begins empty.
+            self._file.truncate(min(self.size_bytes, self._file.tell()))
         for refusal in refusals:
             line = {"row": refusal.row + 1, "code": refusal.code, "error": refusal.error}
             self._file.write(msgspec.json.encode(line) + b"\n")

@@ -14,7 +14,7 @@ import io
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
@@ -64,13 +64,31 @@ class RowFile:
         """How far the reading is, in bytes of the file."""
         return self._raw.tell() if self._raw is not None and not self._raw.closed else 0
 
+    @property
+    def can_grow(self) -> bool:
+        """Rows may be appended without changing the ones before: plain text, not gzip, not Parquet."""
+        return not self.gzipped and self.format != "parquet"
+
     def content_hash(self) -> str:
         """32 hex digits that name the file's content."""
+        return self.prefix_hashes([self.size_bytes])[self.size_bytes]
+
+    def prefix_hashes(self, sizes_bytes: Iterable[int]) -> dict[int, str]:
+        """What `content_hash` was or would be when the file had these sizes; sizes beyond its end are absent.
+
+        A shorter size counts only where a line ends, so that a half-written row is never taken for a row.
+        """
         digest = hashlib.blake2b(digest_size=16)
+        found: dict[int, str] = {}
         with self.path.open("rb") as raw:
-            while chunk := raw.read(_HASH_CHUNK_BYTES):
-                digest.update(chunk)
-        return digest.hexdigest()
+            for size in sorted({size for size in sizes_bytes if size <= self.size_bytes}):
+                last = b""
+                while (left := size - raw.tell()) > 0 and (chunk := raw.read(min(left, _HASH_CHUNK_BYTES))):
+                    digest.update(chunk)
+                    last = chunk[-1:]
+                if size == self.size_bytes or (self.can_grow and last == b"\n"):
+                    found[size] = digest.hexdigest()
+        return found
 
     def rows(self) -> Iterator[Row]:
         """All rows, in order. Raises CommandError when the file as a whole cannot be read."""

@@ -94,6 +94,16 @@ def test_killed_in_the_middle_and_run_again(shop: FreshetProcess, tmp_path: Path
     assert counted(shop, list(expected)) == dict(expected)
 
 
+def test_a_file_that_grew_brings_only_its_new_rows(shop: FreshetProcess, tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "events.csv", [("grow", f"g{n}", n + 1) for n in range(500)])
+    command = ["events", "import", str(path), *MAPPING, "--json"]
+    assert json.loads(shop.command(*command).stdout)["rows_this_run"] == 500
+    with path.open("a") as file:
+        file.writelines(f"grow,g{n},{n + 1}\n" for n in range(500, 700))
+    assert json.loads(shop.command(*command).stdout)["rows_this_run"] == 200
+    becomes(lambda: counted(shop, ["grow"]), {"grow": 700})
+
+
 def test_the_server_goes_away_in_the_middle(freshet_process: FreshetMaker, tmp_path: Path) -> None:
     """The import waits for it, and nothing is lost or doubled."""
     process = freshet_process("--empty")

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.cli.checkpoint import CheckpointFile
+from services.cli.checkpoint import Checkpoint, CheckpointFile, open_checkpoint
 from services.cli.failure import CommandError
 from services.cli.lanes import BATCH_BYTES, BATCH_ROWS, BATCH_SUBJECT_ROWS, LANES, Parcel, Refusal, deliver
 from services.cli.refusals import RefusalFile
+from services.cli.rows import open_rows
 from services.cli.upload import ImportMarks
 
 
@@ -48,9 +49,13 @@ def parcels_of(subjects: list[int], size_bytes: int) -> list[Parcel]:
     return [Parcel(row, f"u{subject}", b"x" * size_bytes) for row, subject in enumerate(subjects)]
 
 
+def checkpoint_of(folder: Path) -> tuple[CheckpointFile, Checkpoint]:
+    (folder / "rows.csv").write_text("a\n1\n")
+    return open_checkpoint(folder / "state", open_rows(str(folder / "rows.csv"), None, None), "flags", LANES)
+
+
 def run_once(folder: Path, parcels: list[Parcel], server: Server) -> None:
-    file = CheckpointFile(folder / "mark.json", "test", LANES)
-    state = file.load()
+    file, state = checkpoint_of(folder)
     refusals = RefusalFile(folder / "rejects.ndjson", state.rejects_bytes)
     marks = ImportMarks(state, file, refusals)
     try:
@@ -96,13 +101,45 @@ def test_refused_rows_are_counted_and_listed_once(tmp_path: Path) -> None:
         run_once(tmp_path, parcels, Server(1, 9))
     except KilledError:
         run_once(tmp_path, parcels, Server(2, 0))
-    state = CheckpointFile(tmp_path / "mark.json", "test", LANES).load()
+    _, state = checkpoint_of(tmp_path)
     lines = (tmp_path / "rejects.ndjson").read_text().splitlines()
     assert (state.accepted, state.rejected) == (5000 - 501, 501)
     assert len(lines) == len(set(lines)) == 501
 
 
 def test_a_checkpoint_that_is_none_is_not_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "mark.json").write_text("{}")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "x.json").write_text("{}")
     with pytest.raises(CommandError, match="remove it"):
-        CheckpointFile(tmp_path / "mark.json", "test", LANES).load()
+        checkpoint_of(tmp_path)
+
+
+def test_a_file_that_grew_is_known_by_its_beginning(tmp_path: Path) -> None:
+    path, state_dir = tmp_path / "a.csv", tmp_path / "state"
+
+    def opened(content: str, told: str = "flags", name: Path = path) -> Checkpoint:
+        name.write_text(content)
+        file, state = open_checkpoint(state_dir, open_rows(str(name), None, None), told, LANES)
+        file.save(file.encode(state))
+        return state
+
+    first = opened("a\n1\n")
+    assert opened("a\n1\n").identity == first.identity
+    assert opened("a\n1\n", name=tmp_path / "renamed.csv").identity == first.identity
+    assert opened("a\n1\n2\n").identity == first.identity
+    assert opened("a\n1\n2\n3").identity == first.identity
+    assert opened("a\n1\n2\n3\n4\n").identity == first.identity, (
+        "what counts is the longest beginning that ends"
+    )
+    assert opened("a\n1\n").identity == first.identity, "an older state of the same file"
+    assert opened("a\n9\n1\n").identity != first.identity
+    assert opened("a\n1\n", told="other flags").identity != first.identity
+
+
+def test_only_one_import_of_a_file_at_a_time(tmp_path: Path) -> None:
+    file, _ = checkpoint_of(tmp_path)
+    with file.held():
+        with pytest.raises(CommandError, match="running"), file.held():
+            pass
+    with file.held():
+        pass
