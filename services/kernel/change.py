@@ -37,9 +37,13 @@ _VALUE_MAX: Final = 3.4e38  # f32
 
 def weight_of(types: EventTypes) -> WeightOf:
     """Weights by type number and ring value, as `rebuild_bank` takes them."""
+    table = [types.weight(number) for number in range(256)]
+    rating = int(EventType.RATING)
 
     def weight(number: int, value: float) -> float:
-        return types.weight(number, None if math.isnan(value) else value)
+        if number == rating and not math.isnan(value):
+            return types.weight(number, value)
+        return table[number]
 
     return weight
 

@@ -279,24 +279,20 @@ class Profile:
         self.tombstone = True
         self._clear(None)
 
-    def latest_items(
-        self, time_s: int, window_s: int, without: int, limit: int
-    ) -> list[tuple[int, int, float]]:
-        """Up to `limit` latest distinct items but `without` within `window_s` of `time_s`, newest first.
+    def latest_items(self, time_s: int, window_s: int, weight_of: WeightOf, limit: int) -> list[int]:
+        """Up to `limit` latest distinct items within `window_s` of `time_s`, newest first.
 
-        Each as (item, type number, value) of its newest event there.
+        Events that `weight_of` gives nothing or less do not count.
         """
-        found: list[tuple[int, int, float]] = []
-        known = {without}
+        found: list[int] = []
         ring = self._ring
-        oldest = time_s - window_s
+        oldest, newest = time_s - window_s, time_s + window_s
         for at in range(len(ring) - _RING_BYTES, -1, -_RING_BYTES):
             item, entry_s, value, number = _RING_ENTRY.unpack_from(ring, at)
             if entry_s < oldest:
                 break
-            if item not in known and entry_s <= time_s + window_s:
-                known.add(item)
-                found.append((item, number, value))
+            if item not in found and entry_s <= newest and weight_of(number, value) > 0:
+                found.append(item)
                 if len(found) == limit:
                     break
         return found

@@ -18,9 +18,6 @@ from services.profiler.covisits import (
 )
 from services.store.aggregates import Rows
 
-# Among the latest items some are the item itself or weigh nothing.
-_LOOK_BACK_ITEMS = COVISIT_ITEMS + 3
-
 
 class Contribution(NamedTuple):
     """One applied line of positive weight, and the items it was seen together with."""
@@ -44,13 +41,7 @@ def contributions_of(
     near = (
         []
         if forgotten
-        else [
-            item
-            for item, number, value in profile.latest_items(
-                change.time_s, COVISIT_WINDOW_S, -1, _LOOK_BACK_ITEMS
-            )
-            if weight_of(number, value) > 0
-        ]
+        else profile.latest_items(change.time_s, COVISIT_WINDOW_S, weight_of, COVISIT_ITEMS + 1)
     )
     made: list[Contribution] = []
     room = COVISIT_PAIRS_MAX
@@ -62,7 +53,7 @@ def contributions_of(
         room -= len(partners)
         made.append(Contribution(line.item, weight, change.time_s, partners))
         if len(change.lines) > 1:
-            near = [line.item, *(item for item in near if item != line.item)][:_LOOK_BACK_ITEMS]
+            near = [line.item, *(item for item in near if item != line.item)][: COVISIT_ITEMS + 1]
     return made
 
 
@@ -95,7 +86,9 @@ def fold(contributions: list[Contribution], scored: list[int], visited: list[int
         trend[item] = log_add(trend[item], term(weight, time_s, TREND_HALF_LIFE_S))
         long_term = term(weight, time_s, POPULAR_HALF_LIFE_S)
         popular[item] = log_add(popular[item], long_term)
-        for partner in partners:
-            add_neighbour(neighbours[item], packed[partner], long_term)
-            add_neighbour(neighbours[partner], packed[item], long_term)
+        if partners:
+            row, key = neighbours[item], packed[item]
+            for partner in partners:
+                add_neighbour(row, packed[partner], long_term)
+                add_neighbour(neighbours[partner], key, long_term)
     return Folded(trend, popular, {item: bytes(row) for item, row in neighbours.items()})

@@ -26,6 +26,9 @@ _ENTRY_BYTES: Final = NEIGHBOUR.itemsize
 _ROW_MAX_BYTES: Final = MAX_NEIGHBOURS * _ENTRY_BYTES
 _SCORE: Final = struct.Struct("<d")
 _ENTRY: Final = struct.Struct("<8sd")
+_read_score: Final = _SCORE.unpack_from
+_write_score: Final = _SCORE.pack_into
+_log1p: Final = math.log1p
 _PER_LN2: Final = 1.0 / math.log(2.0)
 _NEGLIGIBLE: Final = -60.0  # 2^-60 is below half a unit in the last place of any sum
 
@@ -51,12 +54,20 @@ def add_neighbour(row: bytearray, key: bytes, added: float) -> None:
     while at >= 0 and at % _ENTRY_BYTES:
         at = row.find(key, at + 1)
     if at >= 0:
-        _SCORE.pack_into(row, at + 8, log_add(_SCORE.unpack_from(row, at + 8)[0], added))
+        # log_add, written out: this runs ten times an event
+        (low,) = _read_score(row, at + 8)
+        high, low = (low, added) if low >= added else (added, low)
+        if low - high > _NEGLIGIBLE:
+            high += _log1p(2.0 ** (low - high)) * _PER_LN2
+        _write_score(row, at + 8, high)
     elif len(row) < _ROW_MAX_BYTES:
         row += _ENTRY.pack(key, added)
     else:
         entries = np.frombuffer(bytes(row), NEIGHBOUR)
-        lowest = int(np.lexsort((entries["item"], entries["score"]))[0])
-        weakest = (float(entries["score"][lowest]), int(entries["item"][lowest]))
-        if (added, int.from_bytes(key, "little")) > weakest:
+        scores = entries["score"]
+        weakest = float(scores.min())
+        if added < weakest:
+            return
+        lowest = min(np.flatnonzero(scores == weakest).tolist(), key=entries["item"].__getitem__)
+        if (added, int.from_bytes(key, "little")) > (weakest, int(entries["item"][lowest])):
             _ENTRY.pack_into(row, lowest * _ENTRY_BYTES, key, added)

@@ -148,7 +148,8 @@ class PushIntake:
                 raise _unavailable(
                     "out_of_order",
                     f"offset {offset} of partition {partition} came before offset {offset - 1} was applied: "
-                    "let the KafkaSource deliver with `ordering: ordered` from `initialOffset: earliest`",
+                    "let the KafkaSource deliver with `ordering: ordered` from `initialOffset: earliest`; if "
+                    "it has delivered that one before, the store has lost it: `freshet replay`",
                 )
             expected = max(expected, offset + 1)
         return records

@@ -1,4 +1,4 @@
-"""The push endpoint: records posted as CloudEvents, as a KafkaSource does, through the fence that pull has."""
+"""The push endpoint: records posted as CloudEvents, as a KafkaSource does, through the same fence as pull."""
 
 from __future__ import annotations
 

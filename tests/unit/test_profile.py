@@ -278,12 +278,15 @@ def test_sizes_stay_within_what_the_design_promises() -> None:
 
 
 def test_latest_items_looks_back_from_the_events_time() -> None:
+    stays = [(1, 0, 1), (2, 100, 1), (1, 200, 1), (4, 250, 4), (3, 5000, 1)]
     log = [
-        change(n, (item,), time_s=START_S + at)
-        for n, (item, at) in enumerate([(1, 0), (2, 100), (1, 200), (3, 5000)])
+        change(n, (item,), time_s=START_S + at, number=number) for n, (item, at, number) in enumerate(stays)
     ]
     profile = apply_all(log, rules())
-    assert [item for item, _, _ in profile.latest_items(START_S + 300, 1800, 2, 5)] == [1]
-    assert [item for item, _, _ in profile.latest_items(START_S + 300, 1800, 9, 5)] == [1, 2]
-    assert [item for item, _, _ in profile.latest_items(START_S + 300, 1800, 9, 1)] == [1]
-    assert [item for item, _, _ in profile.latest_items(START_S + 5000, 1800, 9, 5)] == [3]
+
+    def latest(at: int, limit: int) -> list[int]:
+        return profile.latest_items(START_S + at, 1800, rules().weight_of, limit)
+
+    assert latest(300, 5) == [1, 2], "what weighs nothing is no neighbour"
+    assert latest(300, 1) == [1]
+    assert latest(5000, 5) == [3]
