@@ -162,10 +162,12 @@ def _after(raw: object) -> Position | None:
 def _fields(asked: Iterable[Any], known: frozenset[str]) -> tuple[str, ...]:
     names: list[str] = []
     for name in asked:
+        if not isinstance(name, str):
+            _wrong("fields", "a list of strings")
         if name in {"all", "*"}:
             names.extend(sorted(known))
-        elif not isinstance(name, str) or name not in known:
-            _unknown("field", str(name), known)
+        elif name not in known:
+            _unknown("field", name, known)
         else:
             names.append(name)
     return tuple(dict.fromkeys(names))

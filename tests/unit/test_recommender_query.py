@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from services.kernel.position import Position
-from services.recommender.parse_query import from_body, from_parameters
+from services.recommender.parse_query import GET_NAMES, POST_NAMES, from_body, from_parameters
 from services.recommender.query import Query, QueryError, RecentItem, Row, Scenario
 
 FIELDS = frozenset({"title", "price", "brand"})
@@ -151,9 +154,34 @@ def test_an_empty_post_is_a_landing_page() -> None:
         ({"dedupe": 1}, "invalid_value"),
         ({"scenario": 7}, "unknown_scenario"),
         ({"after": 7}, "invalid_position"),
-        ({"fields": [7]}, "unknown_field"),
+        ({"fields": [7]}, "invalid_value"),
         ({"fields": 7}, "invalid_value"),
     ],
 )
 def test_bad_bodies(body: Any, code: str) -> None:
     assert len(refused(code, lambda: post(body))) < 1000
+
+
+NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+SCALARS = st.none() | st.booleans() | NUMBERS | st.text()
+JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
+
+
+def is_answered_or_refused(call: Callable[[], Query]) -> bool:
+    try:
+        return isinstance(call(), Query)
+    except QueryError as error:
+        return 400 <= error.status < 500 and bool(error.detail)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(POST_NAMES)), JSON))
+@example({"fields": [{}]})
+def test_whatever_a_body_holds_it_is_a_query_or_refused(body: dict[str, Any]) -> None:
+    assert is_answered_or_refused(lambda: from_body(msgspec.json.encode(body), FIELDS))
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(GET_NAMES)) | st.text(), st.text())), st.none() | st.text())
+def test_whatever_a_line_holds_it_is_a_query_or_refused(
+    parameters: list[tuple[str, str]], user_id: str | None
+) -> None:
+    assert is_answered_or_refused(lambda: from_parameters(user_id, parameters, FIELDS))
