@@ -1,1 +1,1 @@
-"""The nouns: event, item, profile, release manifest, settings, metric names. Pure: no client, no framework."""
+"""The nouns: event, item, profile, release manifest, settings, metric names. No client, no framework."""

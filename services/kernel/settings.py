@@ -101,6 +101,12 @@ class LogSettings(NamespaceSettings):
         1, ge=1, le=9, description="replicas of a topic that Freshet creates (Kafka)"
     )
     log_retention_h: int = Field(168, ge=1, description="how long the log keeps events, hours (Kafka)")
+    log_session_ms: int = Field(
+        6000,
+        ge=500,
+        le=300_000,
+        description="a reader that died is replaced after, ms (Kafka brokers allow 6000 and more by default)",
+    )
     log_max_records: int = Field(
         1_000_000, ge=1000, description="records the embedded log holds before it answers 503"
     )

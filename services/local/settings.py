@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Self
 
 from pydantic_settings import SettingsConfigDict
@@ -12,6 +11,9 @@ from services.kernel.settings import PREFIX, LocalSettings
 from services.local.data_dir import DataDir
 from services.profiler.settings import ProfilerSettings
 from services.recommender.settings import RecommenderSettings
+
+# There is one process: only its own predecessor, killed a moment ago, can hold the partitions.
+_EMBEDDED_SESSION_MS = 2000
 
 
 class RunSettings(  # type: ignore[misc]  # the plugin sees a different model_construct in each base
@@ -28,8 +30,10 @@ class RunSettings(  # type: ignore[misc]  # the plugin sees a different model_co
 
     def placed(self, data_dir: DataDir, embedded_url: str | None) -> Self:
         """The same, with the embedded Valkey and the data directory where nothing else is named."""
-        update: dict[str, str | Path] = {}
+        update: dict[str, str | int] = {}
         if embedded_url is not None:
+            if not {"log_url", "log_session_ms"} & self.model_fields_set:
+                update["log_session_ms"] = _EMBEDDED_SESSION_MS
             update |= {
                 name: embedded_url for name in ("log_url", "store_url") if name not in self.model_fields_set
             }

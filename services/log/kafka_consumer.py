@@ -30,10 +30,8 @@ from services.log.protocol import Assignment, LogError, LogLostError, Record, To
 
 _log = logging.getLogger(__name__)
 
-# A rebalance is noticed by the next heartbeat.
+# A rebalance is noticed by the next heartbeat; more than two may be lost before the session is.
 _HEARTBEAT_MS = 300
-# The least that a broker allows by default; a member that dies is replaced after this long.
-_SESSION_MS = 6000
 # How long a rebalance waits for a member to finish its batch; one that takes longer is put out of the group.
 _REBALANCE_MS = 20_000
 _REVOKE_WAIT_S = _REBALANCE_MS / 1000 - 5
@@ -282,8 +280,8 @@ class KafkaConsumer:
             group_id=None if self._group is None else group_name(self._settings, self._group),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            heartbeat_interval_ms=_HEARTBEAT_MS,
-            session_timeout_ms=_SESSION_MS,
+            heartbeat_interval_ms=min(_HEARTBEAT_MS, self._settings.log_session_ms // 4),
+            session_timeout_ms=self._settings.log_session_ms,
             rebalance_timeout_ms=_REBALANCE_MS,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             fetch_min_bytes=1,

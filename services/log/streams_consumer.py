@@ -34,10 +34,8 @@ from services.log.streams_link import Link
 from services.log.streams_producer import ensure_topic
 from services.log.streams_scripts import ACQUIRE, BOUNDS, COMMIT, READ, RELEASE, RENEW
 
-# A member that dies is replaced after this long; a process that is paused for longer loses the partitions.
-LEASE_MS = 3000
 # Two renewals may fail before the lease does.
-_RENEW_S = 0.9
+_RENEWALS_A_LEASE = 3.3
 # How often a waiting member asks for the lease: the hand-over after a clean leave takes this long at most.
 _ACQUIRE_S = 0.05
 # A wait in XREAD is cut here so that a lost lease is noticed.
@@ -66,6 +64,8 @@ class StreamsConsumer:
         self._first = 0  # partition to read first next time, so that none starves
         self._backlog = False  # the last read found records: there may be more
         self._token = ""
+        # A member that dies is replaced after this long; a process paused for longer loses the partitions.
+        self._lease_ms = settings.log_session_ms
         self._lease_until_s = 0.0  # on the monotonic clock
         self._keeper: asyncio.Task[None] | None = None
 
@@ -162,11 +162,11 @@ class StreamsConsumer:
         keys = [self._keys.lease(self._group), self._keys.groups, self._keys.commits]
         asked_s = time.monotonic()
         answer: list[int] | None = await self._reading.run(
-            ACQUIRE, keys, [token, LEASE_MS, self._group, self._partitions]
+            ACQUIRE, keys, [token, self._lease_ms, self._group, self._partitions]
         )
         if answer is not None:
             self._token = token
-            self._lease_until_s = asked_s + LEASE_MS / 1000
+            self._lease_until_s = asked_s + self._lease_ms / 1000
         return answer
 
     async def _begin(self, commits: Sequence[int]) -> None:
@@ -274,14 +274,15 @@ class StreamsConsumer:
         """Renew the lease until it is lost."""
         assert self._group is not None
         keys = [self._keys.lease(self._group)]
+        renew_s = self._lease_ms / 1000 / _RENEWALS_A_LEASE
         while time.monotonic() < self._lease_until_s:
-            await asyncio.sleep(_RENEW_S)
+            await asyncio.sleep(renew_s)
             asked_s = time.monotonic()
             try:
-                held: Any = await self._keeping.run(RENEW, keys, [self._token, LEASE_MS], _RENEW_S)
+                held: Any = await self._keeping.run(RENEW, keys, [self._token, self._lease_ms], renew_s)
             except (LogUnavailableError, ResponseError):
                 continue  # it may come back in time
-            self._lease_until_s = asked_s + LEASE_MS / 1000 if held else 0.0
+            self._lease_until_s = asked_s + self._lease_ms / 1000 if held else 0.0
 
     async def _stop_keeper(self) -> None:
         keeper, self._keeper = self._keeper, None

@@ -29,8 +29,9 @@ PATIENCE_S = 60.0
 
 
 def settings_of(url: str, namespace: str, **overrides: Any) -> LogSettings:
-    """Settings of a log with four partitions."""
-    return LogSettings(**{"log_url": url, "namespace": namespace, "log_partitions": PARTITIONS, **overrides})
+    """Settings of a log with four partitions, where the dead are replaced soon."""
+    fields = {"log_url": url, "namespace": namespace, "log_partitions": PARTITIONS, "log_session_ms": 2000}
+    return LogSettings(**{**fields, **overrides})
 
 
 @asynccontextmanager
