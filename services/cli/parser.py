@@ -49,7 +49,7 @@ def _events(commands: Any) -> None:
     load = _command(events, "import", "files:events", "import events from CSV, NDJSON or Parquet")
     load.epilog = (
         "An import that was stopped goes on where it was when the same command is run again; a file that has "
-        "grown brings only its new rows. Names are those of POST /events; other columns become properties, and "
+        "grown brings only its new rows. Names are those of POST /events; other columns become properties; "
         "context.country and the like may be columns too."
     )
     _file_flags(load)

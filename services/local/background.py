@@ -113,15 +113,15 @@ class Background:
                     self._loading = f"the demo shop is being loaded: {done:,} of {loader.total:,} records"
                     show(done, f"{done:,} records")
 
-                await loader.run(said, self._caught_up)
+                await loader.run(said, self._behind)
         finally:
             await publisher.stop()
 
-    async def _caught_up(self) -> bool:
+    async def _behind(self) -> int | None:
         try:
-            return await records_behind(self._log, self._connection) == 0
+            return await records_behind(self._log, self._connection)
         except (LogError, StoreError):
-            return False  # both come back; /readyz says so meanwhile
+            return None  # both come back; /readyz says so meanwhile
 
 
 def _now_ms() -> int:

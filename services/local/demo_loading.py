@@ -71,7 +71,7 @@ class DemoMarkFile:
 
 
 class DemoLoader:
-    """One loading. `said` is told (records acknowledged, records in all)."""
+    """One loading."""
 
     def __init__(
         self,
@@ -95,8 +95,11 @@ class DemoLoader:
         """Records in all."""
         return len(self._shop.items) + len(self._shop.orders)
 
-    async def run(self, said: Callable[[int], None], caught_up: Callable[[], Awaitable[bool]]) -> None:
+    async def run(self, said: Callable[[int], None], behind: Callable[[], Awaitable[int | None]]) -> None:
         """Publish what is not yet acknowledged, then wait until all of it is applied.
+
+        `behind` answers how many records of the log are not applied yet (None: nobody knows just now); `said`
+        is told how many of ours are.
 
         1. Items, so that the orders meet a catalogue.
         2. Orders, oldest first.
@@ -106,20 +109,25 @@ class DemoLoader:
         for batch in _batches(self._shop.items[mark.items_done :]):  # 1
             await self._acknowledged(Topic.ITEMS, batch)
             mark.items_done += len(batch)
-            await self._note(said)
+            await self._note(said, behind)
         orders = self._shop.orders_until(mark.newest_s, mark.orders_done)
         for batch in _batches(orders):  # 2
             await self._acknowledged(Topic.EVENTS, batch)
             mark.orders_done += len(batch)
-            await self._note(said)
-        while not await caught_up():  # noqa: ASYNC110 - 3; the store is asked, there is no event to wait for
+            await self._note(said, behind)
+        while await self._note(said, behind):  # noqa: ASYNC110 - 3; the store is asked
             await asyncio.sleep(_APPLIED_INTERVAL_S)
         mark.finished = True
-        await self._note(said)
+        await self._note(said, behind)
 
-    async def _note(self, said: Callable[[int], None]) -> None:
+    async def _note(self, said: Callable[[int], None], behind: Callable[[], Awaitable[int | None]]) -> int:
+        """Save the mark; answers how many records are not applied, 1 when nobody knows."""
         await asyncio.to_thread(self._file.save, self._mark)
-        said(self._mark.items_done + self._mark.orders_done)
+        left = await behind()
+        acknowledged = self._mark.items_done + self._mark.orders_done
+        if left is not None:
+            said(max(0, acknowledged - left))
+        return 1 if left is None else left
 
     def _take(self, topic: Topic, entries: list[dict[str, Any]]) -> Intake:
         if topic is Topic.ITEMS:
