@@ -53,8 +53,9 @@ def change_of(event: Event, position: Position, types: EventTypes) -> Change:
     number = types.number(event.event_type)
     lines: tuple[Line, ...] = ()
     if number not in UNRECORDED:
+        weight = types.weight(number, _stars(event))
         lines = tuple(
-            Line(item_key(item_id), types.weight(number, event.rating), _value(event, number, price))
+            Line(item_key(item_id), weight, _value(event, number, price))
             for item_id, _, price in item_lines(event)
         )
     return Change(
@@ -71,9 +72,14 @@ def change_of(event: Event, position: Position, types: EventTypes) -> Change:
 def _value(event: Event, number: int, price: float | None) -> float:
     """What the ring keeps of an event's numbers: stars, how far a video has run, else value or price."""
     if number == EventType.RATING:
-        value = event.rating
+        value = _stars(event)
     elif number in _VIDEO:
         value = event.progress
     else:
         value = event.value if event.value is not None else price
     return math.nan if value is None else max(-_VALUE_MAX, min(value, _VALUE_MAX))
+
+
+def _stars(event: Event) -> float | None:
+    """The rating, inside the bounds that ingest keeps; a producer of another kind must not spoil a bank."""
+    return None if event.rating is None else min(max(event.rating, 0.0), 5.0)

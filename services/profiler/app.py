@@ -114,6 +114,7 @@ class Profiler:
             held.push_async_callback(self._finish, loops)
             if self.intake is not None:
                 held.push_async_callback(self.intake.close)
+                held.push_async_callback(_cancel, [asyncio.create_task(self.intake.watch())])
             yield
 
     async def ready(self) -> None:
@@ -150,6 +151,8 @@ class Profiler:
                         _log.info("%d items have vectors for release %s", written, live.release.name)
                 except StoreError as error:
                     _log.warning("vectors of new items wait: %s", error)
+                except Exception:
+                    _log.exception("vectors of new items wait")
             await asyncio.sleep(_RETRY_S)
 
 

@@ -164,7 +164,8 @@ class CatalogueApplier:
     async def backfill(self, live: Live) -> int:
         """Vectors in a new release's space for all items of the catalogue that it does not know."""
         written = 0
-        async for batch in self._stores.catalogue.scan(self._view.epoch):
+        meta = await self._stores.meta.read()  # our own view may be of an epoch before a replay
+        async for batch in self._stores.catalogue.scan(meta.epoch if meta is not None else self._view.epoch):
             written += await self.write_vectors([decode_item(value) for _, value in batch], live)
         live.items.forget()
         return written

@@ -159,9 +159,11 @@ class PullLoop:
             await self._settle()
         # 2.
         fetched = await self._consumer.fetch(self._batch_records, _FETCH_WAIT_MS)
-        if self._unchecked:
-            return  # an assignment came with the fetch: choose where to start before anything is applied
-        await self._apply_all(fetched)
+        # An assignment may have come with the fetch: those are read again from where `_settle` says.
+        ready = {
+            partition: records for partition, records in fetched.items() if partition not in self._unchecked
+        }
+        await self._apply_all(ready)
         # 3.
         await self._commit(self._assigned, self._commit_delay_s)
         await self._measure()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,8 +22,11 @@ from services.profiler.outcomes import BatchDroppedError, SafetyError
 from services.profiler.safety import FenceOf
 from services.store.errors import StoreError
 
+_log = logging.getLogger(__name__)
+
 # A request's records wait for one batch under way and their own: some ms. More than this is overload.
 _QUEUE_MAX: Final = 10_000
+_LOOK_AGAIN_S: Final = 1.0
 _TRIES_MAX: Final = 4  # a rebalance makes two instances meet once or twice, not more
 _PARTITIONS_MAX: Final = 4096  # as the log's own bound, with room; a bad header must not make more queues
 
@@ -41,7 +45,32 @@ class PushIntake:
         self._runners: dict[int, asyncio.Task[None]] = {}
         self._next: dict[int, int] = {}  # offset after the last one applied, of partitions that are checked
         self._queued = 0
-        self.trouble = ""
+        self._in_trouble: set[int] = set()
+        self.trouble = "it has not looked at the store yet"
+
+    async def watch(self) -> None:
+        """Look at trouble again every second, until cancelled: a platform that sends nothing while we are not
+        ready would never learn that it is over."""
+        while True:
+            if self.trouble:
+                await self._look_again()
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+    async def _look_again(self) -> None:
+        try:
+            await self._applier.starts(sorted(self._in_trouble))
+        except (SafetyError, StoreError, LogError) as error:
+            self._tell(str(error))
+        except Exception:
+            _log.exception("looking at the store failed and is tried again")
+        else:
+            self._in_trouble.clear()
+            self._tell("")
+
+    def _tell(self, trouble: str) -> None:
+        if trouble and trouble != self.trouble:
+            _log.error("the profiler waits: %s", trouble)
+        self.trouble = trouble
 
     async def take(self, records: Sequence[Record]) -> None:
         """Return when all are applied. Raises ProblemError 503 when any is not: post them again."""
@@ -100,12 +129,15 @@ class PushIntake:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            problem = self._problem(error)
+            problem = _problem(error)
+            if isinstance(error, SafetyError):
+                self._in_trouble.add(partition)
+                self._tell(str(error))
             for _, future in waiting:
                 _fail(future, problem)
             self._queued -= len(waiting)
-            if not isinstance(error, SafetyError | StoreError | LogError | BatchDroppedError | ProblemError):
-                raise
+            if problem.problem.code == "internal_error":
+                _log.error("a batch of partition %d failed", partition, exc_info=error)
 
     async def _apply_some(self, partition: int, waiting: list[_Waiting]) -> int:
         """Steps 2 to 4; answers how many of the first are applied."""
@@ -132,7 +164,9 @@ class PushIntake:
                 raise
             else:
                 self._next[partition] = max(self._next[partition], ready[-1].position.offset + 1)
-                self.trouble = ""
+                self._in_trouble.discard(partition)
+                if not self._in_trouble:
+                    self._tell("")
                 return len(ready)
         raise AssertionError("the last attempt returns or raises")
 
@@ -154,17 +188,17 @@ class PushIntake:
             expected = max(expected, offset + 1)
         return records
 
-    def _problem(self, error: Exception) -> ProblemError:
-        if isinstance(error, ProblemError):
-            return error
-        if isinstance(error, BatchDroppedError):
-            return _unavailable("busy", str(error))
-        if isinstance(error, SafetyError):
-            self.trouble = str(error)
-            return _unavailable("stopped", str(error))
-        if isinstance(error, StoreError | LogError):
-            return _unavailable("unavailable", str(error))
-        return _unavailable("internal_error", "this is a fault of the service; it is logged")
+
+def _problem(error: Exception) -> ProblemError:
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, BatchDroppedError):
+        return _unavailable("busy", str(error))
+    if isinstance(error, SafetyError):
+        return _unavailable("stopped", str(error))
+    if isinstance(error, StoreError | LogError):
+        return _unavailable("unavailable", str(error))
+    return _unavailable("internal_error", "this is a fault of the service; it is logged")
 
 
 def _unavailable(code: str, detail: str) -> ProblemError:

@@ -13,6 +13,7 @@ from services.kernel.profile import Change
 from services.log.protocol import Record
 
 CE_TYPE: Final = "ce_type"
+_TIME_MAX_MS: Final = 253_402_300_800_000  # ingest refuses the far future; other producers may not
 
 
 class Work(NamedTuple):
@@ -40,8 +41,12 @@ def read_record(record: Record, types: EventTypes) -> Work:
     try:
         decoded = decode_log_value(ce_type_of(record), record.value)
         if isinstance(decoded, UserDeletion):
+            if not 0 <= decoded.received_at <= _TIME_MAX_MS:
+                raise PoisonError("not a user deletion: received_at lies beyond the year 10,000")
             return Work(record, decoded.subject, None, decoded, "")
         types.number(decoded.event_type)
+        if max(decoded.timestamp, decoded.received_at) > _TIME_MAX_MS:
+            raise PoisonError("not an event: timestamp or received_at lies beyond the year 10,000")
     except (PoisonError, UnknownEventTypeError) as error:
         return Work(record, "", None, None, str(error))
     return Work(record, decoded.subject, decoded, None, "")

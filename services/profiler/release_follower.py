@@ -88,6 +88,8 @@ class ReleaseFollower:
                 await self.look()
             except StoreError as error:
                 _log.warning("cannot agree on the vector space: %s", error)
+            except Exception:
+                _log.exception("following the release failed and is tried again")
             await asyncio.sleep(self._poll_s)
 
     async def _load(self) -> Release | None:
@@ -101,9 +103,10 @@ class ReleaseFollower:
         except NoReleaseError:
             self.trouble = ""
             return held
-        except (ReleaseError, OSError) as error:
+        except Exception as error:  # whatever a remote place throws: the old release stays in use
+            expected = isinstance(error, ReleaseError | OSError)
             if str(error) != self.trouble:
-                _log.error("release refused: %s", error)
+                _log.error("release refused: %s", error, exc_info=None if expected else error)
                 self._loads.labels("profiler", "refused").inc()
             self.trouble = str(error)
             return held

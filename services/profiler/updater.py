@@ -39,7 +39,7 @@ from services.profiler.release_follower import Live, ReleaseFollower
 from services.profiler.settings import ProfilerSettings
 from services.profiler.store_view import StoreView
 from services.profiler.stores import Stores
-from services.store.aggregates import MAX_WRITE_BYTES, AggregateWrite
+from services.store.aggregates import MAX_ITEMS, MAX_WRITE_BYTES, AggregateWrite
 from services.store.errors import StoreUnavailableError
 from services.store.fence import Fence
 from services.store.profiles import Outcome, Snapshot
@@ -61,6 +61,7 @@ class Updater:
         settings: ProfilerSettings,
         metrics: Metrics,
         fault: Fault = no_fault,
+        max_items: int = MAX_ITEMS,
         clock_s: Callable[[], float] = time.time,
     ) -> None:
         self._stores = stores
@@ -69,6 +70,7 @@ class Updater:
         self._dead_letters = dead_letters
         self._settings = settings
         self._fault = fault
+        self._max_items = max_items
         self._clock_s = clock_s
         # Weights of the deployment, without the release's: the aggregates are a function of the log alone.
         self.types = EventTypes(settings.event_types)
@@ -166,6 +168,7 @@ class Updater:
             read,
             Fence(last.position, check_of(last)),
             evict=enters_block(last.position, read),
+            max_items=self._max_items,
         )
         if scored:
             rows = await self._stores.aggregates.load(epoch, partition, scored, visited)

@@ -52,6 +52,8 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     process.wait(PATIENCE_S)
 
 
+# On Kafka a group waits 6 s for each member that died, ten times.
+@pytest.mark.parametrize("log_url", ["valkey", pytest.param("kafka", marks=pytest.mark.slow)], indirect=True)
 def test_a_crash_at_every_step_changes_nothing(world: World) -> None:
     seed = int(os.environ.get("FRESHET_SEED", random.randrange(10**6)))
     print(f"seed {seed}")
