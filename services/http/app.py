@@ -9,10 +9,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from services.http.cors import Cors
 from services.http.edge import Edge
 from services.http.health import health_router
-from services.http.keys import KeyRing
 from services.http.part import Part
 from services.http.problems import answer_with_problems
 from services.kernel.metrics import Metrics
@@ -40,8 +38,7 @@ def create_app(name: str, settings: HttpSettings, metrics: Metrics, parts: Seque
         app.router.routes.extend(router.routes)
     app.state.stopping = [part.stopping for part in parts if part.stopping is not None]
     answer_with_problems(app)
-    keys = KeyRing(settings.key_set(), settings.write_key_set())
-    app.add_middleware(Edge, keys=keys, cors=Cors(settings.origins()), metrics=metrics, service=name)
+    app.add_middleware(Edge, settings=settings, metrics=metrics, service=name)
     _describe(app)
     return app
 

@@ -14,9 +14,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.http.answers import problem_answer
 from services.http.cors import Cors, is_preflight
 from services.http.keys import KeyRing
+from services.http.local_only import LocalOnly
 from services.http.raw_path import keep_raw_path
 from services.kernel.metrics import HTTP_DURATION, HTTP_REQUESTS, Metrics
 from services.kernel.problem import Problem, ProblemError
+from services.kernel.settings import HttpSettings
 
 _log = logging.getLogger(__name__)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -28,17 +30,18 @@ _INTERNAL: Final = Problem(
 class Edge:
     """ASGI middleware: raw paths, CORS, keys, faults, request metrics."""
 
-    def __init__(self, app: ASGIApp, keys: KeyRing, cors: Cors, metrics: Metrics, service: str) -> None:
+    def __init__(self, app: ASGIApp, settings: HttpSettings, metrics: Metrics, service: str) -> None:
         self._app = app
-        self._keys = keys
-        self._cors = cors
+        self._keys = KeyRing(settings.key_set(), settings.write_key_set())
+        self._local_only = LocalOnly(settings)
+        self._cors = Cors(settings.origins())
         self._meter = _Meter(metrics, service)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request through.
 
         1. Keep the path raw.
-        2. Answer preflights; ask all others for their key.
+        2. Answer preflights; turn strangers away; ask all others for their key.
         3. Let the app answer; a fault of ours becomes a problem without a stack trace.
         On the way out, every answer gets its CORS headers and is counted.
         """
@@ -88,7 +91,9 @@ class Edge:
             answer = Response(status_code=204)
             answer.raw_headers.extend(allowed)
             return answer
-        refusal = self._keys.refusal(method, scope["path"], headers, scope["query_string"])
+        refusal = self._local_only.refusal(headers) or self._keys.refusal(
+            method, scope["path"], headers, scope["query_string"]
+        )
         return None if refusal is None else problem_answer(refusal)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import ipaddress
 import signal
 import socket
 from types import FrameType
@@ -12,6 +11,7 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from services.http.addresses import is_loopback
 from services.http.bounded_head import BoundedHeadProtocol
 from services.kernel.settings import HttpSettings, SettingsError
 
@@ -31,16 +31,6 @@ def check_binding(settings: HttpSettings) -> None:
         "set FRESHET_KEYS (and FRESHET_WRITE_KEYS for browsers), "
         "or FRESHET_INSECURE=1 where something else keeps strangers out"
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`; a name other than localhost counts as the network."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def serve(app: FastAPI, settings: HttpSettings, *, log_level: str = "info") -> None:

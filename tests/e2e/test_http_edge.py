@@ -157,7 +157,7 @@ def test_a_path_of_raw_bytes_is_a_4xx(open_url: str) -> None:
     address = urlsplit(open_url)
     assert address.hostname is not None
     with socket.create_connection((address.hostname, address.port or 80), timeout=30) as connection:
-        connection.sendall(b"DELETE /users/\xff\xfe HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        connection.sendall(b"DELETE /users/\xff\xfe HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert connection.makefile("rb").readline().split()[1].startswith(b"4")
 
 
@@ -167,7 +167,7 @@ def test_heads_are_bounded(open_url: str, line: bytes) -> None:
     assert address.hostname is not None
     with socket.create_connection((address.hostname, address.port or 80), timeout=30) as connection:
         with suppress(ConnectionError):  # the server hangs up in the middle
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + line + b"\r\n\r\n")
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + line + b"\r\n\r\n")
         with suppress(ConnectionError):
             assert b" 200 " not in connection.recv(64)
     with httpx.Client(
@@ -201,7 +201,7 @@ def test_a_body_that_its_length_condemns_is_not_read(open_url: str) -> None:
     address = urlsplit(open_url)
     assert address.hostname is not None
     with socket.create_connection((address.hostname, address.port or 80), timeout=30) as connection:
-        connection.sendall(b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999\r\n\r\n")
+        connection.sendall(b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n")
         assert b" 413 " in connection.makefile("rb").readline()
 
 
@@ -210,7 +210,7 @@ def test_bodies_of_all_requests_together_are_bounded(open_url: str, http: httpx.
     address = urlsplit(open_url)
     assert address.hostname is not None
     part = b"x" * (MAX_BODY_BYTES - 1)
-    head = b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % MAX_BODY_BYTES
+    head = b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % MAX_BODY_BYTES
     connections = [
         socket.create_connection((address.hostname, address.port or 80), timeout=30) for _ in range(4)
     ]

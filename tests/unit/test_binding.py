@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from services.http.server import check_binding, is_loopback
+from services.http.addresses import is_loopback
+from services.http.server import check_binding
 from services.kernel.settings import HttpSettings, SettingsError
 
 
