@@ -108,7 +108,10 @@ class World:
 
     def __init__(self, log_url: str, store_server: str, namespace: str, release_url: str) -> None:
         self._log_url = log_url
-        self._store_server = store_server.rsplit("/", 1)[0]
+        # A cluster has one database, and its URL no path.
+        self._store_url = (
+            store_server if "+cluster" in store_server else store_server.rsplit("/", 1)[0] + "/{}"
+        )
         self._namespace = namespace
         self._release_url = release_url
 
@@ -116,7 +119,7 @@ class World:
         """Settings of a profiler whose store is the given database."""
         fields: dict[str, Any] = {
             "log_url": self._log_url,
-            "store_url": f"{self._store_server}/{database}",
+            "store_url": self._store_url.format(database),
             "namespace": self._namespace,
             "release_url": self._release_url,
             "release_poll_ms": 50,
