@@ -44,7 +44,7 @@ clean: ## remove the virtual environment and caches (never the data under .fresh
 define install
 	@if [ -z "$(PYTHON)" ]; then echo "Freshet needs Python 3.11 or newer; none was found. Install one, or: make PYTHON=/path/to/python" >&2; exit 1; fi
 	@if command -v uv >/dev/null 2>&1 && uv --version >/dev/null 2>&1; then \
-		{ [ -x $(BIN)/python ] || uv venv -q --python $(PYTHON) $(VENV); } && uv pip install -q --python $(BIN)/python -e '.[$(1)]'; \
+		{ [ -x $(BIN)/python ] || uv venv -q --python $(PYTHON) $(VENV); } && uv pip install -q --compile-bytecode --python $(BIN)/python -e '.[$(1)]'; \
 	else \
 		{ [ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV) || { \
 			echo "Python has no venv module here (Debian, Ubuntu: apt-get install python3-venv)" >&2; rm -rf $(VENV); exit 1; }; } \
