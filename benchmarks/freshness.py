@@ -1,8 +1,9 @@
 """Freshness: from the 202 to the first answer that reflects the event, closed loop, one user at a time.
 
-The clock starts when the 202 has arrived. Then `GET /recommend/{user}?after=POSITION` is asked; its answer
-counts when it does not deny being fresh and has the event's item first under `recently_viewed`. A second
-figure polls without `after=` until the answer reflects the event, as a client without positions would.
+The clock starts when the 202 has arrived. Three ways to ask:
+`after`: `recently_viewed` with `?after=POSITION`; counts when the item stands first and `fresh` is true.
+`polling`: the same without `after=`, again and again, as a client without positions would.
+`for_you`: the model's list with `?after=POSITION`; counts when `fresh` is true.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import contextlib
 import random
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from benchmarks._http import Connection
 from benchmarks._measure import emit, machine, note, percentile
@@ -24,27 +26,32 @@ WARM_UP_EVENTS = 100
 POLLS_MAX = 2000
 
 
-async def once(connection: Connection, user: str, item: str, *, after: bool) -> float:
+async def once(connection: Connection, user: str, item: str, kind: str) -> float:
     """Post one view, ask until the answer reflects it; milliseconds from the 202."""
     event = {"user_id": user, "event_type": "view", "item_id": item}
     status, accepted = await connection.json("POST", "/events", event)
     if status != 202:
         raise RuntimeError(f"POST /events answered {status}: {accepted}")
     began = time.perf_counter()
-    path = f"/recommend/{user}?scenario=recently_viewed&n=1"
-    if after:
+    path = f"/recommend/{user}?n=10" + ("" if kind == "for_you" else "&scenario=recently_viewed")
+    if kind != "polling":
         path += f"&after={accepted['positions'][0]}"
     for _ in range(POLLS_MAX):
         status, answer = await connection.json("GET", path)
         if status != 200:
             raise RuntimeError(f"GET {path} answered {status}: {answer}")
-        if (
-            answer["items"]
-            and answer["items"][0]["item_id"] == item
-            and answer.get("fresh", True) is not False
-        ):
+        if reflects(answer, item, kind):
             return (time.perf_counter() - began) * 1000
     raise RuntimeError(f"{POLLS_MAX} answers without the event")
+
+
+def reflects(answer: dict[str, Any], item: str, kind: str) -> bool:
+    """Whether an answer knows of the event."""
+    if kind != "polling" and not answer["fresh"]:
+        return False
+    if kind == "for_you":
+        return bool(answer["strategy"] == "model" and answer["profile_events"])
+    return bool(answer["items"] and answer["items"][0]["item_id"] == item)
 
 
 async def measure(port: int, label: str) -> None:
@@ -53,13 +60,11 @@ async def measure(port: int, label: str) -> None:
     _, page = await connection.json("GET", "/items?limit=200")
     items = [item["item_id"] for item in page["items"]]
     for index in range(WARM_UP_EVENTS):
-        await once(connection, f"warm-{index % 10}", random.choice(items), after=True)
-    for after, kind in ((True, "after"), (False, "polling")):
+        await once(connection, f"warm-{index % 10}", random.choice(items), "after")
+    for kind in ("after", "polling", "for_you"):
         rounds = [
             [
-                await once(
-                    connection, f"bench-{kind}-{number}-{index % 50}", random.choice(items), after=after
-                )
+                await once(connection, f"bench-{kind}-{number}-{index % 50}", random.choice(items), kind)
                 for index in range(EVENTS_PER_ROUND)
             ]
             for number in range(ROUNDS)
