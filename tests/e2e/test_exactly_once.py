@@ -2,7 +2,8 @@
 
 The first store is written by a profiler that nothing disturbs. The second by profilers that die by SIGKILL at
 20 random moments and at each numbered step of the write. The third by two profilers that both believe
-they own every partition, all the time. `FRESHET_SEED` repeats a run.
+they own every partition, all the time. A second log holds what orders lack: late events, repeated ids,
+ratings, deletions of users, items in no catalogue. `FRESHET_SEED` repeats a run.
 """
 
 from __future__ import annotations
@@ -20,14 +21,22 @@ from typing import Any
 
 import pytest
 
-from services.kernel.event import Event
+from services.kernel.event import Event, UserDeletion
 from services.kernel.event_input import parse_event
 from services.kernel.event_type import EventTypes
 from services.kernel.item import parse_item
 from services.local.demo_shop import DemoShop, read_shop
 from services.log.protocol import Topic
 from services.profiler.faults import FAULT_POINTS
-from tests.e2e.profiler_world import PATIENCE_S, World, difference, item_draft, make_release
+from tests.e2e.profiler_world import (
+    PATIENCE_S,
+    World,
+    difference,
+    item_draft,
+    make_events,
+    make_release,
+    shop,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDERS = 20_000
@@ -48,8 +57,13 @@ def release_url(demo: DemoShop, tmp_path_factory: pytest.TempPathFactory) -> str
 
 
 @pytest.fixture
-def world(log_url: str, valkey: Any, namespace: str, release_url: str) -> World:
+def demo_world(log_url: str, valkey: Any, namespace: str, release_url: str) -> World:
     return World(log_url, valkey.url, namespace, release_url)
+
+
+@pytest.fixture
+def mixed_world(log_url: str, valkey: Any, namespace: str, tmp_path: Path) -> World:
+    return World(log_url, valkey.url, namespace, make_release(tmp_path))
 
 
 def events_of(demo: DemoShop) -> list[Event]:
@@ -58,10 +72,10 @@ def events_of(demo: DemoShop) -> list[Event]:
     return [parse_event(order, order["timestamp"] * 1000, EventTypes()) for order in demo.orders]
 
 
-def deaths(chance: random.Random) -> list[str]:
-    """Where each profiler dies, "-" for a random moment. Nothing here is poison: 2.dead_letters is passed in
+def deaths(chance: random.Random, random_kills: int) -> list[str]:
+    """Where each profiler dies, "-" for a random moment. Where nothing is poison 2.dead_letters is passed in
     each batch all the same."""
-    order = [*FAULT_POINTS, *["-"] * RANDOM_KILLS]
+    order = [*FAULT_POINTS, *["-"] * random_kills]
     chance.shuffle(order)
     return order
 
@@ -78,10 +92,14 @@ def start(world: World, point: str, passes: int) -> subprocess.Popen[bytes]:
     )
 
 
-def run_killed(world: World, slices: Sequence[Sequence[Event]], chance: random.Random) -> None:
-    """One slice of the log at a time, one death a slice; then the rest in peace."""
-    for point, events in zip(deaths(chance), slices, strict=True):
-        asyncio.run(world.publish_events(events))
+def run_killed(
+    world: World, events: Sequence[Event | UserDeletion], chance: random.Random, random_kills: int
+) -> None:
+    """One slice of the events at a time, one death a slice; then the rest in peace."""
+    points = deaths(chance, random_kills)
+    for number, point in enumerate(points):
+        first, end = (len(events) * edge // len(points) for edge in (number, number + 1))
+        asyncio.run(world.publish_events(events[first:end]))
         # Commits trail the writes: there may be but one.
         process = start(world, point, 1 if point.startswith("6") else chance.randrange(1, 4))
         if point == "-":
@@ -107,21 +125,32 @@ async def run_undisturbed(world: World, database: int, owners: Sequence[str]) ->
     return await world.dump(database)
 
 
-def test_twenty_thousand_real_orders_count_once(world: World, demo: DemoShop) -> None:
+def seeded() -> random.Random:
+    """Chance that a failing run can be repeated with."""
     seed = int(os.environ.get("FRESHET_SEED", random.randrange(10**6)))
     print(f"seed {seed}")
-    chance = random.Random(seed)
+    return random.Random(seed)
+
+
+def test_twenty_thousand_real_orders_count_once(demo_world: World, demo: DemoShop) -> None:
     events = events_of(demo)
     assert len(events) == ORDERS
-    count = len(FAULT_POINTS) + RANDOM_KILLS
-    slices = [events[len(events) * n // count : len(events) * (n + 1) // count] for n in range(count)]
+    asyncio.run(demo_world.publish([item_draft(parse_item(item)) for item in demo.items], Topic.ITEMS))
+    run_killed(demo_world, events, seeded(), RANDOM_KILLS)
 
-    asyncio.run(world.publish([item_draft(parse_item(item)) for item in demo.items], Topic.ITEMS))
-    run_killed(world, slices, chance)
-
-    expected = asyncio.run(run_undisturbed(world, UNDISTURBED, ["undisturbed"]))
+    expected = asyncio.run(run_undisturbed(demo_world, UNDISTURBED, ["undisturbed"]))
     assert sum(":p:" in name for name in expected) == len({event.user_id for event in events})
     assert any(name.endswith(":covis") for name in expected)
-    assert difference(expected, asyncio.run(world.dump(KILLED))) == []
-    fought_over = asyncio.run(run_undisturbed(world, FOUGHT_OVER, ["one", "other"]))
+    assert difference(expected, asyncio.run(demo_world.dump(KILLED))) == []
+    fought_over = asyncio.run(run_undisturbed(demo_world, FOUGHT_OVER, ["one", "other"]))
     assert difference(expected, fought_over) == []
+
+
+def test_late_repeated_and_deleted_count_as_they_should(mixed_world: World) -> None:
+    chance = seeded()
+    asyncio.run(mixed_world.publish([item_draft(item) for item in shop()], Topic.ITEMS))
+    run_killed(mixed_world, make_events(5000, chance.randrange(10**6)), chance, random_kills=0)
+
+    expected = asyncio.run(run_undisturbed(mixed_world, UNDISTURBED, ["undisturbed"]))
+    assert any(":i:" in name for name in expected), "items in no catalogue are registered"
+    assert difference(expected, asyncio.run(mixed_world.dump(KILLED))) == []
