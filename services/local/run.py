@@ -24,6 +24,7 @@ from services.kernel.metrics import Metrics
 from services.local.background import Background
 from services.local.data_dir import DataDir
 from services.local.demo_loading import DemoMarkFile
+from services.local.docs_page import serve_docs
 from services.local.embedded_valkey import EmbeddedValkey
 from services.local.failure import LocalError
 from services.local.first_start import DemoWish, build_release, decide
@@ -101,6 +102,7 @@ async def _serve(
             background.part(),
         ]
         app = create_app("run", settings, metrics, parts)
+        serve_docs(app)
         await held.enter_async_context(app.router.lifespan_context(app))
         config = uvicorn.Config(
             app,
