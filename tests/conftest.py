@@ -8,8 +8,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.servers import KafkaBroker, KafkaMissingError, ValkeyServer, kafka_broker, valkey_server
+
+# A slow machine is no failure: tests check behaviour, benchmarks check speed.
+settings.register_profile(
+    "freshet", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("freshet")
 
 
 @pytest.fixture(scope="session")
