@@ -143,7 +143,7 @@ def test_what_must_not_be_stored_is_refused(
     StoreCase(valkey.url, namespace).run(body)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=50))
 def test_scores_come_back_bit_by_bit(valkey: ValkeyServer, scores: list[float]) -> None:
     async def body(connection: Connection) -> None:

@@ -25,6 +25,7 @@ from services.log.open import open_log
 from services.log.protocol import Draft, EventLog, Topic
 from services.profiler.app import Profiler
 from services.profiler.faults import Fault, no_fault
+from services.profiler.replay import Replayed, replay
 from services.profiler.safety import GROUPS
 from services.profiler.settings import ProfilerSettings
 from services.store.connection import connect
@@ -216,6 +217,16 @@ class World:
         finally:
             await connection.close()
 
+    async def replay(self, database: int = 1, **options: Any) -> Replayed:
+        """`freshet replay` of a store."""
+        settings = self.settings(database)
+        connection = connect(settings)
+        try:
+            async with self.log() as log:
+                return await replay(settings, log, connection, grace_s=0.2, **options)
+        finally:
+            await connection.close()
+
     async def wipe(self, database: int) -> None:
         """Empty a store."""
         connection = connect(self.settings(database))
@@ -236,6 +247,15 @@ async def _value(connection: Any, key: bytes) -> Any:
     if kind == "zset":
         return await connection.execute("ZRANGE", key, 0, -1, "WITHSCORES")
     return kind
+
+
+async def reason(profiler: Profiler) -> str:
+    """Why a profiler is not ready; empty when it is."""
+    try:
+        await profiler.ready()
+    except Exception as error:
+        return str(error)
+    return ""
 
 
 async def until(condition: Callable[[], Any]) -> None:

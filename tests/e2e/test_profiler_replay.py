@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 
-from services.log.open import open_log
 from services.log.protocol import Topic
-from services.profiler.replay import Replayed, ReplayError, replay
-from services.store.connection import connect
+from services.profiler.replay import ReplayError
 from tests.e2e.profiler_world import (
     World,
     difference,
@@ -19,6 +17,7 @@ from tests.e2e.profiler_world import (
     item_draft,
     make_events,
     make_release,
+    reason,
     shop,
     until,
 )
@@ -34,16 +33,6 @@ def world(log_url: str, valkey: Any, namespace: str, release_url: str) -> World:
     return World(log_url, valkey.url, namespace, release_url)
 
 
-async def replayed(world: World, **options: Any) -> Replayed:
-    settings = world.settings()
-    log, connection = open_log(settings), connect(settings)
-    try:
-        return await replay(settings, log, connection, grace_s=0.2, **options)
-    finally:
-        await connection.close()
-        await log.close()
-
-
 def test_a_replay_beside_live_traffic_ends_byte_equal(world: World) -> None:
     async def scenario() -> None:
         events = make_events(5000, 7)
@@ -57,9 +46,7 @@ def test_a_replay_beside_live_traffic_ends_byte_equal(world: World) -> None:
                 for first in range(2500, 5000, 50):
                     await world.publish_events(events[first : first + 50])
 
-            done, _ = await asyncio.gather(
-                replayed(world, progress=lambda *step: steps.append(step)), traffic()
-            )
+            done, _ = await asyncio.gather(world.replay(progress=lambda *step: steps.append(step)), traffic())
             await world.caught_up()
         assert done.epoch == 2
         assert done.records >= 2500
@@ -89,10 +76,10 @@ def test_a_store_that_comes_back_empty_stops_the_profiler_until_a_replay(world: 
                 await until(committed)
             await world.wipe(1)
             await world.publish_events(make_events(10, 4))
-            await until(lambda: _reason(profiler))
-            assert "freshet replay" in await _reason(profiler)
+            await until(lambda: reason(profiler))
+            assert "freshet replay" in await reason(profiler)
             assert await world.dump() == {}, "nothing was written into the empty store"
-            assert (await replayed(world)).epoch == 1
+            assert (await world.replay()).epoch == 1
             await until(lambda: _is_ready(profiler))
             await world.caught_up()
         after = await world.dump()
@@ -128,8 +115,8 @@ def test_a_trimmed_log_is_refused_unless_told_otherwise(
                 await until(partial(append, number))
                 await world.caught_up()
         with pytest.raises(ReplayError, match="--allow-partial"):
-            await replayed(world)
-        assert (await replayed(world, allow_partial=True)).epoch == 2
+            await world.replay()
+        assert (await world.replay(allow_partial=True)).epoch == 2
         async with world.profiler(1, **small) as profiler:
             await world.caught_up()
             await until(lambda: _is_ready(profiler))
@@ -137,13 +124,5 @@ def test_a_trimmed_log_is_refused_unless_told_otherwise(
     asyncio.run(scenario())
 
 
-async def _reason(profiler: Any) -> str:
-    try:
-        await profiler.ready()
-    except Exception as error:
-        return str(error)
-    return ""
-
-
 async def _is_ready(profiler: Any) -> bool:
-    return not await _reason(profiler)
+    return not await reason(profiler)

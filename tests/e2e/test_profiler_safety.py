@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from services.log.protocol import Draft, EventLog, Topic
-from services.profiler.app import Profiler
 from services.store.connection import connect
 from tests.e2e.profiler_world import (
     World,
@@ -17,6 +16,7 @@ from tests.e2e.profiler_world import (
     item_draft,
     make_events,
     make_release,
+    reason,
     shop,
     until,
 )
@@ -33,69 +33,10 @@ def world(valkey: Any, namespace: str, release_url: str) -> World:
     return World(valkey.url, valkey.url, namespace, release_url)
 
 
-async def reason(profiler: Profiler) -> str:
-    try:
-        await profiler.ready()
-    except Exception as error:
-        return str(error)
-    return ""
-
-
 async def applied(world: World, events: int, seed: int, **changed: Any) -> None:
     await world.publish_events(make_events(events, seed))
     async with world.profiler(**changed):
         await world.caught_up()
-
-
-async def drop_log(world: World, namespace: str) -> None:
-    """The log's own keys go, as when a topic is deleted and made anew under its name."""
-    connection = connect(world.settings(0))
-    try:
-        async for keys in connection.scan(f"*{namespace}:log*".encode(), 500):
-            await connection.pipeline([("DEL", key) for key in keys])
-    finally:
-        await connection.close()
-
-
-@pytest.mark.parametrize("again", [10, 400])
-def test_a_recreated_topic_stops_the_profiler(world: World, namespace: str, again: int) -> None:
-    """Shorter than what was applied (rule 4), and longer with other records (rule 5)."""
-
-    async def scenario() -> None:
-        await applied(world, 200, 1)
-        before = await world.dump()
-        await drop_log(world, namespace)
-        await world.publish_events(make_events(again, 2))
-        async with world.profiler() as profiler:
-
-            async def stopped() -> bool:
-                return "recreated" in await reason(profiler)
-
-            await until(stopped)
-            told = await reason(profiler)
-            assert "freshet replay" in told
-            assert "FRESHET_LOG_GENERATION=2" in told
-            assert difference(before, await world.dump()) == []
-
-    asyncio.run(scenario())
-
-
-def test_a_running_profiler_notices_a_recreated_topic(world: World, namespace: str) -> None:
-    async def scenario() -> None:
-        await world.publish_events(make_events(200, 1))
-        async with world.profiler() as profiler:
-            await world.caught_up()
-            before = await world.dump()
-            await drop_log(world, namespace)
-
-            async def stopped() -> bool:
-                await world.publish_events(make_events(3, 5))
-                return "recreated" in await reason(profiler)
-
-            await until(stopped)
-            assert difference(before, await world.dump()) == []
-
-    asyncio.run(scenario())
 
 
 def test_the_next_generation_goes_on_with_what_the_store_knows(world: World, namespace: str) -> None:

@@ -64,7 +64,7 @@ def run_once(folder: Path, parcels: list[Parcel], server: Server) -> None:
         refusals.close()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     subjects=st.lists(st.integers(0, 5), max_size=1500),
     size_bytes=st.sampled_from([1, 200, 5000]),

@@ -94,7 +94,7 @@ def apply_all(changes: Sequence[Change], applied_by: ProfileRules) -> Profile:
     return profile
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(log=logs(), cuts=st.sets(st.integers(0, 160)))
 def test_one_by_one_is_any_batch_split_byte_for_byte(log: list[Change], cuts: set[int]) -> None:
     whole = apply_all(log, rules()).encode()
@@ -110,7 +110,7 @@ def test_one_by_one_is_any_batch_split_byte_for_byte(log: list[Change], cuts: se
         assert profile.encode() == whole
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(log=logs())
 def test_decode_gives_back_what_was_encoded(log: list[Change]) -> None:
     profile = apply_all(log, rules())
@@ -126,7 +126,7 @@ def test_decode_gives_back_what_was_encoded(log: list[Change]) -> None:
     assert len(again.duplicates) <= DUPLICATES_CAPACITY
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(log=logs(), back=st.integers(1, DUPLICATES_CAPACITY))
 def test_a_duplicate_changes_position_and_counter_only(log: list[Change], back: int) -> None:
     profile = apply_all(log, rules())
@@ -143,7 +143,7 @@ def test_a_duplicate_changes_position_and_counter_only(log: list[Change], back: 
     assert before == after
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(times=st.lists(st.integers(0, 30), min_size=2, max_size=60), late=st.integers(0, 29))
 def test_a_late_event_lands_where_its_time_says(times: list[int], late: int) -> None:
     profile = Profile.empty(SPACE)

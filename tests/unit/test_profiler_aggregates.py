@@ -39,7 +39,7 @@ def add(profile: Profile, one: Change) -> list[Contribution]:
     return made if profile.apply(one, RULES) else []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(left=st.floats(-1e4, 1e4), right=st.floats(-1e4, 1e4))
 def test_log_add_is_the_log_of_the_sum(left: float, right: float) -> None:
     assert math.isclose(log_add(left, right), float(np.logaddexp2(left, right)), rel_tol=1e-12, abs_tol=1e-9)
@@ -81,7 +81,7 @@ def test_a_subject_forgotten_has_no_neighbours() -> None:
     assert made.partners == ()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     seen=st.lists(st.tuples(st.integers(0, 90), st.integers(0, 10 * DAY_S)), max_size=200),
     cut=st.integers(0, 200),

@@ -96,7 +96,7 @@ def test_an_empty_catalogue_answers_with_nothing(release: Release) -> None:
     assert all(not answer(empty, None, request(scenario)).items for scenario in SCENARIOS)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     deeds=st.lists(
         st.tuples(st.integers(0, 650), st.sampled_from([1, 3, 4, 5, 8, 10, 11, 200])), max_size=20
@@ -255,7 +255,7 @@ def test_reasons_go_with_their_evidence(
     assert {item.reason.code for item in nobody.items} == {"catalogue"}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 599), st.sampled_from([1, 3, 5])), min_size=1, max_size=15))
 def test_reasons_are_true(
     shop_items: list[Item], release: Release, popular: dict[str, float], deeds: list[tuple[int, int]]

@@ -62,7 +62,7 @@ def seen_from_outside(catalogue: Catalogue, names: list[str]) -> dict[str, objec
     return facts
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(changes=st.lists(CHANGE, max_size=40))
 def test_changes_one_by_one_equal_a_fresh_load(
     shop_items: Items, small: Release, other: Release, changes: list[tuple[str, int]]

@@ -40,7 +40,7 @@ def expected_vector(profile: Profile) -> np.ndarray[tuple[int], np.dtype[np.floa
     return mean / max(float(np.linalg.norm(mean)), 1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.lists(st.tuples(st.integers(0, 599), st.sampled_from([1, 3, 5, 11])), max_size=12), max_size=6
