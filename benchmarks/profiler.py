@@ -1,0 +1,148 @@
+"""The profiler: CPU per event of the write (steps 1 to 5) in batches of 500, and what a profile weighs.
+
+Real purchase lines of the demo shop, in time order, as one partition's log; a real Valkey beside it. The
+figures are the profiler's own CPU (Valkey is another process) and whole events a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterator
+
+from benchmarks._measure import emit, machine, note
+from services.http.server import tune_garbage_collector
+from services.kernel.event import EVENT_CE_TYPE, encode_event
+from services.kernel.event_input import parse_event
+from services.kernel.event_type import EventTypes
+from services.kernel.item import parse_item
+from services.kernel.metrics import Metrics
+from services.kernel.position import Position
+from services.kernel.profile import Profile
+from services.local.demo_shop import DemoShop, read_shop
+from services.log.open import open_log
+from services.log.protocol import Record
+from services.profiler.dead_letters import DeadLetters
+from services.profiler.release_follower import ReleaseFollower
+from services.profiler.settings import ProfilerSettings
+from services.profiler.store_view import StoreView
+from services.profiler.stores import Stores
+from services.profiler.updater import Updater
+from services.release.source import ReleaseSource
+from services.store.connection import Connection, connect
+from services.trainer.day0 import init_release
+from tests.servers import valkey_server
+
+BATCH_RECORDS = 500
+WARM_UP_RECORDS = 5_000
+
+
+def records_of(shop: DemoShop, count: int) -> Iterator[Record]:
+    """The first `count` lines of the shop's orders, each as an event of its own, as the log gives them."""
+    types = EventTypes()
+    offset = 0
+    for order in shop.orders:
+        for number, line in enumerate(order["items"]):
+            fields = {
+                "event_id": f"{order['event_id']}-{number}",
+                "user_id": order["user_id"],
+                "event_type": "purchase",
+                "timestamp": order["timestamp"],
+                **line,
+            }
+            event = parse_event(fields, order["timestamp"] * 1000, types)
+            headers = (("ce_id", event.event_id.encode()), ("ce_type", EVENT_CE_TYPE.encode()))
+            yield Record(
+                Position(1, 0, offset),
+                event.subject.encode(),
+                encode_event(event),
+                headers,
+                event.received_at,
+            )
+            offset += 1
+            if offset == count:
+                return
+
+
+async def updater_on(connection: Connection, settings: ProfilerSettings, metrics: Metrics) -> Updater:
+    """The profiler's updater, as its app makes it."""
+    stores = Stores(connection)
+    view = StoreView(stores)
+    await stores.meta.create(1, partitions=1)
+    follower = ReleaseFollower(
+        ReleaseSource(settings.release_url),
+        stores.meta,
+        stores.catalogue,
+        event_types=settings.event_types,
+        poll_ms=settings.release_poll_ms,
+        metrics=metrics,
+    )
+    await follower.look()
+    await view.adopt()
+    letters = DeadLetters(open_log(settings).producer(), metrics)
+    return Updater(stores, view, follower, letters, settings=settings, metrics=metrics)
+
+
+async def measure(store_url: str, release_url: str, records: list[Record]) -> tuple[float, float]:
+    """(CPU µs an event, events a second) after a warm-up."""
+    settings = ProfilerSettings(store_url=store_url, log_url=store_url, release_url=release_url)
+    connection = connect(settings)
+    try:
+        await connection.execute("FLUSHDB")
+        updater = await updater_on(connection, settings, Metrics())
+        tune_garbage_collector()
+        for first in range(0, len(records), BATCH_RECORDS):
+            if first == WARM_UP_RECORDS:
+                cpu_s, wall_s = time.process_time(), time.perf_counter()
+            await updater.apply(0, records[first : first + BATCH_RECORDS])
+        measured = len(records) - WARM_UP_RECORDS
+        return (
+            (time.process_time() - cpu_s) / measured * 1e6,
+            measured / (time.perf_counter() - wall_s),
+        )
+    finally:
+        await connection.close()
+
+
+async def weigh(store_url: str, namespace: str) -> tuple[list[int], list[int]]:
+    """Bytes of profiles after 15 to 25 events, and what Valkey uses for each, its own overhead included."""
+    connection = connect(ProfilerSettings(store_url=store_url, namespace=namespace))
+    sizes: list[int] = []
+    used: list[int] = []
+    try:
+        async for keys in connection.scan(f"{namespace}:e1:p:*".encode(), 500):
+            for key in keys:
+                raw = await connection.execute("GET", key)
+                if 15 <= len(Profile.decode(raw).ring) <= 25:
+                    sizes.append(len(raw))
+                    used.append(int(await connection.execute("MEMORY", "USAGE", key)))
+    finally:
+        await connection.close()
+    return sizes, used
+
+
+def main() -> None:
+    """Make a release, read the shop, measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=25_000)
+    parser.add_argument("--runs", type=int, default=5)
+    arguments = parser.parse_args()
+    shop = read_shop()
+    records = list(records_of(shop, arguments.records))
+    with tempfile.TemporaryDirectory(prefix="freshet-profiler-") as folder, valkey_server() as server:
+        init_release(folder, [parse_item(item) for item in shop.items], now_ms=1)
+        results = []
+        for number in range(arguments.runs):
+            note(f"run {number + 1} of {arguments.runs} ...")
+            results.append(asyncio.run(measure(server.url, folder, records)))
+        sizes, used = asyncio.run(weigh(server.url, "freshet"))
+    emit("profiler_cpu", [cpu for cpu, _ in results], "us/event", 1, machine=machine())
+    emit("profiler_rate", [rate for _, rate in results], "events/s", 0)
+    emit("profile_size_20_events", sizes, "bytes", 0)
+    emit("profile_in_store_20_events", used, "bytes", 0)
+
+
+if __name__ == "__main__":
+    main()
