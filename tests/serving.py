@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from services.http.bounded_head import BoundedHeadProtocol
+from services.http.protocol import EdgeProtocol
 
 _START_S = 30.0
 _STOP_S = 30.0
@@ -22,7 +22,7 @@ def serving(app: FastAPI) -> Iterator[str]:
     """The base URL of `app` under uvicorn on a free port of loopback."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        app, http=BoundedHeadProtocol, log_level="warning", access_log=False, timeout_graceful_shutdown=5
+        app, http=EdgeProtocol, log_level="warning", access_log=False, timeout_graceful_shutdown=5
     )
     server = uvicorn.Server(config)
     started = threading.Event()

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import Route
 
 from services.http.edge import Edge
 from services.http.health import health_router
@@ -35,6 +36,7 @@ def create_app(name: str, settings: HttpSettings, metrics: Metrics, parts: Seque
     checks = {check: run for part in parts for check, run in part.ready.items()}
     # Put side by side instead of `include_router`, which matches every path twice; the busiest come first.
     for router in (*(part.router for part in parts), health_router(checks, metrics)):
+        assert all(isinstance(route, Route) for route in router.routes), "routers are flat: see 405"
         app.router.routes.extend(router.routes)
     app.state.stopping = [part.stopping for part in parts if part.stopping is not None]
     answer_with_problems(app)

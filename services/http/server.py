@@ -6,16 +6,16 @@ import gc
 import signal
 import socket
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
 
 from services.http.addresses import is_loopback
-from services.http.bounded_head import BoundedHeadProtocol
+from services.http.protocol import EdgeProtocol
 from services.kernel.settings import HttpSettings, SettingsError
 
-DRAIN_S: Final = 20  # more than the longest wait for the log; below the 30 s that Kubernetes grants
+_DRAIN_S: Final = 20  # more than the longest wait for the log; below the 30 s that Kubernetes grants
 _KEEP_ALIVE_S: Final = (
     75  # longer than the idle time of usual load balancers (60 s), or they meet closed sockets
 )
@@ -33,27 +33,30 @@ def check_binding(settings: HttpSettings) -> None:
     )
 
 
+def server_config(app: FastAPI, log_level: str, **options: Any) -> uvicorn.Config:
+    """How every Freshet server speaks HTTP. `options` are uvicorn's: where to bind, the lifespan."""
+    return uvicorn.Config(
+        app,
+        log_level=log_level,
+        access_log=False,  # paths hold user ids
+        proxy_headers=False,  # nobody asks where a request came from
+        server_header=False,
+        http=EdgeProtocol,
+        ws="none",
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_DRAIN_S,
+        **options,
+    )
+
+
 def serve(app: FastAPI, settings: HttpSettings, *, log_level: str = "info") -> None:
     """Serve until SIGTERM or Ctrl-C, then finish what is under way (20 s at most). Raises SettingsError.
 
     Exits with uvicorn's status (1 or 3) when the app cannot bind or start.
     """
     check_binding(settings)
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_level=log_level,
-        access_log=False,  # paths hold user ids
-        proxy_headers=False,  # nobody asks where a request came from
-        server_header=False,
-        http=BoundedHeadProtocol,
-        ws="none",
-        backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=DRAIN_S,
-    )
-    server = TunedServer(config)
+    server = TunedServer(server_config(app, log_level, host=settings.host, port=settings.port))
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, _already_stopping)  # uvicorn raises the signal again once it has stopped
     server.run()

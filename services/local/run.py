@@ -13,12 +13,11 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from types import FrameType
 from typing import Any
 
-import uvicorn
 from fastapi import APIRouter
 
 from services.http.app import create_app
 from services.http.part import Part
-from services.http.server import DRAIN_S, TunedServer, check_binding
+from services.http.server import TunedServer, check_binding, server_config
 from services.ingest.app import ingest_part
 from services.kernel.metrics import Metrics
 from services.local.background import Background
@@ -36,8 +35,6 @@ from services.store.connection import Connection, connect
 from services.store.errors import StoreError
 from services.store.meta import MetaStore
 
-_BACKLOG = 2048
-_KEEP_ALIVE_S = 75  # longer than load balancers keep idle connections
 _FOLLOWER_LOG = logging.getLogger("services.recommender.follow_release")
 _IDENTITY_WAIT_S = 5.0  # a profiler that refuses a store creates none; then everything starts without
 _IDENTITY_INTERVAL_S = 0.01
@@ -104,17 +101,7 @@ async def _serve(
         app = create_app("run", settings, metrics, parts)
         serve_docs(app)
         await held.enter_async_context(app.router.lifespan_context(app))
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,  # paths hold user ids
-            server_header=False,
-            lifespan="off",
-            backlog=_BACKLOG,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=DRAIN_S,
-        )
-        server = TunedServer(config)
+        server = TunedServer(server_config(app, "warning", lifespan="off"))
         background.server = server
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _already_stopping)  # uvicorn raises the signal again at its end

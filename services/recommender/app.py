@@ -30,8 +30,7 @@ def recommender_part(
     """
     state = State(settings, connection=connection, metrics=metrics)
     router = APIRouter()
-    router.include_router(recommend_router(state))
-    router.include_router(read_router(state))
+    router.routes.extend([*recommend_router(state).routes, *read_router(state).routes])
 
     @asynccontextmanager
     async def running() -> AsyncIterator[None]:

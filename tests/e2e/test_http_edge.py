@@ -7,7 +7,7 @@ import io
 import select
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import httpx
@@ -44,7 +44,7 @@ class Echo:
         router.add_api_route("/fault", self.fault, methods=["GET"])
         typed = APIRouter()
         typed.add_api_route("/typed", self.typed, methods=["GET"])
-        router.include_router(typed)
+        router.routes.extend(typed.routes)
         self.part = Part("echo", router, self.running, {"echo": self.ready})
 
     @asynccontextmanager
@@ -159,22 +159,6 @@ def test_a_path_of_raw_bytes_is_a_4xx(open_url: str) -> None:
     with socket.create_connection((address.hostname, address.port or 80), timeout=30) as connection:
         connection.sendall(b"DELETE /users/\xff\xfe HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert connection.makefile("rb").readline().split()[1].startswith(b"4")
-
-
-@pytest.mark.parametrize("line", [b"X-Long: " + b"y" * 4_000_000, b"X-Many: y\r\n" * 400_000])
-def test_heads_are_bounded(open_url: str, line: bytes) -> None:
-    address = urlsplit(open_url)
-    assert address.hostname is not None
-    with socket.create_connection((address.hostname, address.port or 80), timeout=30) as connection:
-        with suppress(ConnectionError):  # the server hangs up in the middle
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + line + b"\r\n\r\n")
-        with suppress(ConnectionError):
-            assert b" 200 " not in connection.recv(64)
-    with httpx.Client(
-        base_url=open_url
-    ) as client:  # many requests, one connection: heads are counted each alone
-        for _ in range(20):
-            assert client.get("/healthz", headers={"x-long": "y" * 50_000}).status_code == 200
 
 
 def test_bodies_are_bounded_before_and_after_gunzip(http: httpx.Client) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from services.local.demo_shop import read_shop
 from tests.e2e.conftest import FreshetMaker
-from tests.e2e.running import FreshetProcess, becomes, eventually, freshet
+from tests.e2e.running import WAIT_S, FreshetProcess, becomes, eventually, freshet
 
 ITEMS = [
     {"item_id": f"film{n}", "title": f"Film {n}", "categories": [["Films", "Noir" if n % 2 else "Comedy"]]}
@@ -176,6 +176,17 @@ def test_a_directory_with_spaces_and_a_long_name(freshet_process: FreshetMaker) 
     process.post_event(user_id="u1", event_type="view", item_id="a")
     process.restart()
     becomes(lambda: profile_events(process, "u1"), 1)
+
+
+def test_it_speaks_http_as_the_services_alone_do(freshet_process: FreshetMaker) -> None:
+    freshet = freshet_process("--empty")
+    freshet.start()
+    with socket.create_connection(("127.0.0.1", freshet.port), timeout=WAIT_S) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: ")
+        with pytest.raises(ConnectionError):  # noqa: PT012 - the server hangs up in the middle
+            for _ in range(1000):
+                connection.sendall(b"y" * 65_536)
+            connection.recv(1)
 
 
 def test_keys_guard_everything_but_health(freshet_process: FreshetMaker) -> None:

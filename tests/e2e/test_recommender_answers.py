@@ -177,6 +177,8 @@ def test_bad_parameters_say_what_to_change(client: httpx.Client) -> None:
         "unknown_event_type",
     )
     problem(client.get("/nothing/here"), 404, "not_found")
+    assert "takes GET, POST" in problem(client.put("/recommend"), 405, "method_not_allowed")
+    assert "takes GET" in problem(client.delete("/recommend/u"), 405, "method_not_allowed")
 
 
 def test_exclude_and_fields(client: httpx.Client) -> None:
