@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 KeyArray = NDArray[np.uint64]
 ScoreArray = NDArray[np.float64]
+RowArray = NDArray[np.int64]
 
 TREND_HALF_LIFE_S: Final = 86_400.0
 POPULAR_HALF_LIFE_S: Final = 30 * 86_400.0
@@ -26,16 +27,33 @@ POPULARITY_SPREAD_MIN: Final = 0.25
 
 
 class Scores:
-    """log2 scores by item key: sorted by key for look-ups, and the best of them in order. Immutable."""
+    """log2 scores by item key, and the best of them in order. Immutable."""
 
     def __init__(self, keys: KeyArray, scores: ScoreArray) -> None:
         """`keys` u64[n] distinct, `scores` f64[n] log2; any order."""
-        order = np.argsort(keys)
-        self.keys: KeyArray = np.ascontiguousarray(keys[order], dtype=np.uint64)
-        self.scores: ScoreArray = np.ascontiguousarray(scores[order], dtype=np.float64)
+        self.keys = keys
+        self.scores = scores
+        # What a catalogue makes of `keys` and `top`, each beside the layout that it was made for.
+        self.places: tuple[object, RowArray] | None = None
+        self.top_rows: tuple[object, RowArray] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def of(self, keys: KeyArray) -> ScoreArray:
+        """Scores of many keys, f64 of the same shape, -inf where there is none."""
+        known, scores = self._by_key
+        if not len(known):
+            return np.full(keys.shape, -np.inf)
+        at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+        return np.where(known[at] == keys, scores[at], -np.inf)
+
+    @cached_property
+    def _by_key(self) -> tuple[KeyArray, ScoreArray]:
+        if (self.keys[1:] > self.keys[:-1]).all():  # as `merge` leaves them
+            return self.keys, self.scores
+        order = np.argsort(self.keys)
+        return self.keys[order], self.scores[order]
 
     @classmethod
     def merge(cls, parts: Sequence[tuple[KeyArray, ScoreArray]]) -> Scores:
@@ -49,13 +67,6 @@ class Scores:
         keys, scores = keys[order], scores[order]
         starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
         return cls(keys[starts], np.logaddexp2.reduceat(scores, starts))
-
-    def of(self, keys: KeyArray) -> ScoreArray:
-        """Scores of many keys, f64 of the same shape, -inf where there is none."""
-        if not len(self.keys):
-            return np.full(keys.shape, -np.inf)
-        at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        return np.where(self.keys[at] == keys, self.scores[at], -np.inf)
 
     @cached_property
     def best(self) -> float:
@@ -85,7 +96,6 @@ class Aggregates:
         self.trending = trending
         self.popular = popular
         self.neighbours = neighbours
-        self._scales: dict[int, tuple[float, float]] = {}
 
     @classmethod
     def empty(cls) -> Aggregates:
@@ -99,25 +109,36 @@ class Aggregates:
         Taken from the trending scores, whose half-life is short, so that ranking needs no clock of its own:
         the history of a shop that has stood still for a year keeps its order and its proportions.
         """
-        best = self.trending.best
-        return best * TREND_HALF_LIFE_S if np.isfinite(best) else self.popular.best * POPULAR_HALF_LIFE_S
+        for scores, half_life_s in ((self.trending, TREND_HALF_LIFE_S), (self.popular, POPULAR_HALF_LIFE_S)):
+            if np.isfinite(scores.best):
+                return scores.best * half_life_s
+        return 0.0
 
-    def popularity(self, keys: KeyArray, items: int) -> ScoreArray:
-        """z-score of ln(1 + decayed count) among the `items` of the catalogue, f64 of the same shape."""
-        if not len(self.popular):
-            return np.zeros(keys.shape)
-        if items not in self._scales:
-            logs = self._log_counts(self.popular.scores)
-            mean = float(logs.sum()) / max(items, len(logs))
-            square = float((logs * logs).sum()) / max(items, len(logs))
-            self._scales = {items: (mean, max(square - mean * mean, POPULARITY_SPREAD_MIN**2) ** 0.5)}
-        mean, spread = self._scales[items]
-        return (self._log_counts(self.popular.of(keys)) - mean) / spread
+    @cached_property
+    def _log_sums(self) -> tuple[float, float]:
+        logs = self._log_counts(self.popular.scores)
+        return float(logs.sum()), float((logs * logs).sum())
 
-    def covisit_shares(self, neighbours: Scores) -> ScoreArray:
-        """How strong each neighbour is, 0 to 1: its decayed count over the strongest one's plus PRIOR."""
-        counts = np.exp2(np.minimum(neighbours.scores - self.newest_s / COVISIT_HALF_LIFE_S, 60.0))
-        shares: ScoreArray = counts / (counts.max(initial=0.0) + COVISIT_PRIOR)
+    def popularity_scale(self, items: int) -> tuple[float, float]:
+        """(mean, spread) of `log_counts` over the `items` of a catalogue."""
+        items = max(items, len(self.popular), 1)
+        mean, square = (total / items for total in self._log_sums)
+        return mean, max(square - mean * mean, POPULARITY_SPREAD_MIN**2) ** 0.5
+
+    def log_counts(self, keys: KeyArray) -> ScoreArray:
+        """ln(1 + decayed count) of item keys, f64 of the same shape."""
+        return self._log_counts(self.popular.of(keys))
+
+    def covisit_shares(self, rows: Sequence[Scores]) -> ScoreArray:
+        """How strong each neighbour is, 0 to 1: its decayed count over its row's strongest one plus PRIOR.
+
+        The rows stand one after the other; none may be empty.
+        """
+        scores = np.concatenate([row.scores for row in rows])
+        counts = np.exp2(np.minimum(scores - self.newest_s / COVISIT_HALF_LIFE_S, 60.0))
+        lengths = np.array([len(row) for row in rows])
+        best = np.maximum.reduceat(counts, np.cumsum(lengths) - lengths)
+        shares: ScoreArray = counts / np.repeat(best + COVISIT_PRIOR, lengths)
         return shares
 
     def _log_counts(self, scores: ScoreArray) -> ScoreArray:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from services.ranking.aggregates import Aggregates
 from services.ranking.catalogue import Catalogue
-from services.ranking.evidence import Evidence
+from services.ranking.demand import NEW_CANDIDATES, demand_of
+from services.ranking.evidence import RECENT_ITEMS, Evidence
 from services.ranking.model import ModelAnswer, OnnxModel
 from services.ranking.state import RankingState
 
@@ -26,10 +27,7 @@ RowArray = NDArray[np.int64]
 ScoreArray = NDArray[np.float64]
 
 MODEL_CANDIDATES: Final = 200
-TRENDING_CANDIDATES: Final = 100
-POPULAR_CANDIDATES: Final = 200
 SESSION_CANDIDATES: Final = 100  # nearest to the last item, while the session is warm
-NEW_CANDIDATES: Final = 32
 SESSION_HALF_LIFE_S: Final = 1800.0  # analytics tools end a visit after half an hour, too
 SESSION_OVER: Final = 0.05  # below this factor (a little over two hours) the session says nothing
 SESSION_Z_MAX: Final = 5.0  # in a small category likeness has no upper end, and would drown all else
@@ -72,34 +70,25 @@ class Neighbours(NamedTuple):
 
 
 _NO_ROWS: Final = np.zeros(0, dtype=np.int64)
+_RECENCY: Final = RECENCY_DECAY ** np.arange(RECENT_ITEMS)
 NO_NEIGHBOURS: Final = Neighbours(_NO_ROWS, np.zeros(0), _NO_ROWS)
 
 
 def neighbours_of(evidence: Evidence, aggregates: Aggregates, catalogue: Catalogue) -> Neighbours:
     """The union of the recent items' neighbours; the share of the nearest in time counts most."""
-    keys: list[int] = []
-    shares: list[ScoreArray] = []
-    places: list[int] = []
-    factor = 1.0
-    for place, item in enumerate(evidence.recent):
-        found = aggregates.neighbours.get(item.key)
-        if found is not None and len(found):
-            share = aggregates.covisit_shares(found) * factor
-            strong = share >= SHARE_MIN
-            keys += found.keys[strong].tolist()
-            shares.append(share[strong])
-            places += [place] * int(strong.sum())
-        factor *= RECENCY_DECAY
-    if not keys:
+    get = aggregates.neighbours.get
+    found = [(place, row) for place, item in enumerate(evidence.recent) if (row := get(item.key))]
+    if not found:
         return NO_NEIGHBOURS
-    rows, share_of, place_of = catalogue.places_of_keys(keys), np.concatenate(shares), np.array(places)
-    known = rows >= 0
-    rows, share_of, place_of = rows[known], share_of[known], place_of[known]
-    if not len(rows):
+    place_of = np.repeat([place for place, _ in found], [len(row) for _, row in found])
+    share_of = aggregates.covisit_shares([row for _, row in found]) * _RECENCY[place_of]
+    rows = np.concatenate([catalogue.places_of(row) for _, row in found])
+    strong = np.flatnonzero((share_of >= SHARE_MIN) & (rows >= 0))
+    if not len(strong):
         return NO_NEIGHBOURS
-    order = np.lexsort(
-        (-place_of, share_of, rows)
-    )  # of each row the strongest last, the nearest in time of equals
+    rows, share_of, place_of = rows[strong], share_of[strong], place_of[strong]
+    # Of each row the strongest last, the nearest in time of equals.
+    order = np.lexsort((-place_of, share_of, rows))
     rows, share_of, place_of = rows[order], share_of[order], place_of[order]
     ends = np.flatnonzero(np.concatenate((rows[1:] != rows[:-1], [True])))
     total = np.add.reduceat(share_of, np.concatenate(([0], ends[:-1] + 1)))
@@ -125,6 +114,7 @@ class Blend:
         """`answer` None: the model was late or is missing; the last items stand in for it."""
         catalogue = state.catalogue
         self._state = state
+        self._demand = demand_of(state)
         self._evidence = evidence
         self._answer = answer
         self._neighbours = neighbours_of(evidence, state.aggregates, catalogue)
@@ -153,33 +143,33 @@ class Blend:
 
     def rows(self) -> RowArray:
         """The union of all sources, sorted, each row once."""
-        catalogue, aggregates, repeats = self._state.catalogue, self._state.aggregates, self._evidence.repeats
-        sources = [self._neighbours.rows, np.fromiter(repeats, np.int64, len(repeats))]
+        catalogue, repeats = self._state.catalogue, self._evidence.repeats
+        mark = self._demand.candidates.copy()
+        mark[self._neighbours.rows] = True
+        mark[list(repeats)] = True
         if self._answer is not None:
-            sources.append(catalogue.rows_of_indices(self._answer.item_indices[:MODEL_CANDIDATES]))
+            mark[catalogue.rows_of_indices(self._answer.item_indices[:MODEL_CANDIDATES])] = True
         if self._user is not None:
-            sources.append(catalogue.nearest_new(self._user, NEW_CANDIDATES))
+            mark[catalogue.nearest_new(self._user, NEW_CANDIDATES)] = True
         if self._last_row >= 0:
-            sources.append(catalogue.nearest(self._last_row)[:SESSION_CANDIDATES])
-        sources.append(catalogue.rows_of_top(aggregates.trending)[:TRENDING_CANDIDATES])
-        sources.append(catalogue.rows_of_top(aggregates.popular)[:POPULAR_CANDIDATES])
-        sources.append(catalogue.newest()[:NEW_CANDIDATES])
-        rows = np.unique(np.concatenate(sources))
-        return rows[rows >= 0]
+            mark[catalogue.nearest(self._last_row)[:SESSION_CANDIDATES]] = True
+        return np.flatnonzero(mark[:-1])  # row -1, no item of the catalogue, fell on the last place
 
     def score(self, rows: RowArray) -> Candidates:
-        """The terms of every candidate, weighted, and their sum."""
-        weights = self._weights
+        """The terms of every candidate (`rows` rises), weighted, and their sum."""
+        weights, neighbours, repeats = self._weights, self._neighbours, self._evidence.repeats
         similarity = self._likeness(rows)
-        popularity = weights["popularity"] * self._popularity(rows)
-        share, led_by = self._shares(rows)
-        covisitation = weights["covisitation"] * share
-        repeats = self._evidence.repeats
-        had = np.array(sorted(repeats), dtype=np.int64)
-        at, there = _find(had, rows)
-        worth = np.zeros(len(rows))
-        worth[there] = np.array([repeats[row] for row in had.tolist()])[at[there]]
-        repeat = weights["repeat"] * np.log1p(worth)
+        z = self._demand.popularity(rows)
+        new = self._state.catalogue.is_new(rows)
+        popularity = weights["popularity"] * np.where(new, np.maximum(z, NEW_POPULARITY), z)
+        covisitation, repeat = np.zeros(len(rows)), np.zeros(len(rows))
+        led_by = np.full(len(rows), -1, dtype=np.int64)
+        at, there = _find(neighbours.rows, rows)
+        covisitation[at] = weights["covisitation"] * neighbours.share[there]
+        led_by[at] = neighbours.led_by[there]
+        at, there = _find(np.fromiter(repeats, np.int64, len(repeats)), rows)
+        worth = np.fromiter(repeats.values(), np.float64, len(repeats))
+        repeat[at] = weights["repeat"] * np.log1p(worth[there])
         total = similarity + popularity + covisitation + repeat
         return Candidates(rows, total, similarity, popularity, covisitation, repeat, led_by)
 
@@ -187,35 +177,23 @@ class Blend:
         """Likeness to the user as a whole, and, while the session is warm, to the last item."""
         catalogue, model, weights = self._state.catalogue, self._state.model, self._weights
         vectors, has = catalogue.vectors(rows)
-        likeness = np.zeros(len(rows))
+        likeness: ScoreArray = np.zeros(len(rows))
         if self._user is not None:
-            likeness += weights["similarity"] * _similarity(vectors, has, self._user, model)
+            likeness = weights["similarity"] * _similarity(vectors, has, self._user, model)
         elif self._answer is not None:
-            likeness += weights["similarity"] * _listed(rows, catalogue, self._answer)
+            likeness = weights["similarity"] * _listed(rows, catalogue, self._answer)
         last = vector_of_row(self._last_row, catalogue)
         if last is not None:
             z = np.minimum(_similarity(vectors, has, last, model), SESSION_Z_MAX)
             likeness += weights["session"] * self._warmth * z
         return likeness
 
-    def _popularity(self, rows: RowArray) -> ScoreArray:
-        catalogue = self._state.catalogue
-        z = self._state.aggregates.popularity(catalogue.keys[rows], len(catalogue))
-        return np.where(catalogue.is_new(rows), np.maximum(z, NEW_POPULARITY), z)
-
-    def _shares(self, rows: RowArray) -> tuple[ScoreArray, RowArray]:
-        share, led_by = np.zeros(len(rows)), np.full(len(rows), -1, dtype=np.int64)
-        at, there = _find(self._neighbours.rows, rows)
-        share[there] = self._neighbours.share[at[there]]
-        led_by[there] = self._neighbours.led_by[at[there]]
-        return share, led_by
-
 
 def _similarity(
     vectors: FloatArray, has: NDArray[np.bool_], user: FloatArray, model: OnnxModel | None
 ) -> ScoreArray:
     """z-scores of E·u: against all items of the release where the model knows their spread."""
-    raw = (vectors @ user).astype(np.float64)
+    raw: ScoreArray = (vectors @ user).astype(np.float64)
     if model is not None:
         mean, spread = model.scale.of(user)
     elif has.any():
@@ -224,7 +202,10 @@ def _similarity(
         mean, spread = 0.0, 0.0
     if spread < 1e-6:  # nobody is nearer than anybody else
         return np.zeros(len(raw))
-    return np.where(has, (raw - mean) / spread, 0.0)
+    raw -= mean
+    raw /= spread
+    raw[~has] = 0.0
+    return raw
 
 
 def _listed(rows: RowArray, catalogue: Catalogue, answer: ModelAnswer) -> ScoreArray:
@@ -250,18 +231,13 @@ def warmth_of(evidence: Evidence) -> float:
 
 def last_row_of(evidence: Evidence, catalogue: Catalogue) -> int:
     """The row of the newest recent item that has a vector, or -1."""
-    rows = np.array([item.row for item in evidence.recent if item.row >= 0], dtype=np.int64)
-    if not len(rows):
-        return -1
-    _, has = catalogue.vectors(rows)
-    return int(rows[np.argmax(has)]) if has.any() else -1
+    return next((item.row for item in evidence.recent if catalogue.vector(item.row) is not None), -1)
 
 
 def vector_of_row(row: int, catalogue: Catalogue) -> FloatArray | None:
     """The vector of a row made as long as 1, f32[d], or None."""
-    if row < 0:
-        return None
-    return _unit(catalogue.vectors(np.array([row]))[0][0].astype(np.float64))
+    vector = catalogue.vector(row)
+    return None if vector is None else _unit(vector.astype(np.float64))
 
 
 def _unit(vector: ScoreArray) -> FloatArray | None:
@@ -269,9 +245,8 @@ def _unit(vector: ScoreArray) -> FloatArray | None:
     return (vector / length).astype(np.float32) if length > 1e-9 else None
 
 
-def _find(known: RowArray, rows: RowArray) -> tuple[RowArray, NDArray[np.bool_]]:
-    """(place of each row in `known`, which rises; whether it is there)."""
-    if not len(known):
-        return np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.bool_)
-    at = np.minimum(np.searchsorted(known, rows), len(known) - 1)
-    return at, known[at] == rows
+def _find(some: RowArray, rows: RowArray) -> tuple[RowArray, RowArray]:
+    """(places in `rows`, which rises; places in `some`) of those of `some` that are there."""
+    at = np.minimum(np.searchsorted(rows, some), len(rows) - 1)
+    there = np.flatnonzero(rows[at] == some)
+    return at[there], there

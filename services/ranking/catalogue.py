@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Final, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ NEW_MAX: Final = 64  # items newer than the release that are candidates by age a
 NEAREST_KEPT: Final = 256  # of an item: a list of 200, and some that rules take away
 NEAREST_ITEMS_MAX: Final = 8192  # items whose nearest are kept: 8 MB
 SCAN_ROWS: Final = 4096  # rows looked at at once in catalogue order
+ITEMS_KEPT: Final = 4096  # decoded items; what lists show is a small part of a catalogue, again and again
 
 
 class Binding(NamedTuple):
@@ -46,7 +46,11 @@ class Catalogue:
 
     def __init__(self, release: Release | None = None) -> None:
         self.version = 0  # counts changes, for whoever caches what it made from the catalogue
+        # Another object whenever a row stands for something else: an item comes or goes, or the release does.
+        self.layout = object()
         self._raw: list[bytes | None] = []
+        self._ids: list[str] = []
+        self._items: dict[int, Item] = {}  # decoded lately
         self._rows: dict[str, int] = {}
         self._rows_by_key: dict[int, int] = {}
         self._groups: dict[str, int] = {}
@@ -57,13 +61,16 @@ class Catalogue:
         self.group = np.zeros(FIRST_CAPACITY, dtype=np.int64)  # 0: stands alone
         self.category = np.zeros(FIRST_CAPACITY, dtype=np.int64)  # the first path as a whole; 0: none
         self._categories: dict[tuple[str, ...], int] = {}
-        self._arrivals = 0  # counts items that came or went: what row a key has
-        self._tops: WeakKeyDictionary[Scores, tuple[int, RowArray]] = WeakKeyDictionary()
         self._touched: set[int] = set()
         self._binding = self.prepare(release)
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def row_count(self) -> int:
+        """How many rows there have ever been; those of deleted items count."""
+        return len(self._raw)
 
     @property
     def release(self) -> Release | None:
@@ -91,6 +98,7 @@ class Catalogue:
         if row < 0:
             row = self._new_row(item.item_id)
         self._raw[row] = raw
+        self._items.pop(row, None)
         self._available[row] = item.available
         self._from_ms[row] = item.published_at or 0
         self._until_ms[row] = FOREVER_MS if item.expires_at is None else item.expires_at
@@ -111,8 +119,9 @@ class Catalogue:
         if row < 0:
             return False
         del self._rows_by_key[int(self.keys[row])]
-        self._arrivals += 1
+        self.layout = object()
         self._raw[row] = None
+        self._items.pop(row, None)
         self._available[row] = False
         self.version += 1
         self._touched.add(row)
@@ -126,10 +135,11 @@ class Catalogue:
                 setattr(self, name, _doubled(getattr(self, name)))
         key = item_key(item_id)
         self._raw.append(None)
+        self._ids.append(item_id)
         self.keys[row] = key
         self._rows[item_id] = row
         self._rows_by_key[key] = row
-        self._arrivals += 1
+        self.layout = object()
         return row
 
     def _attach(self, row: int, item: Item) -> None:
@@ -194,13 +204,20 @@ class Catalogue:
             elif row < len(binding.index_of_row):
                 self._detach(row)
         self.version += 1
+        self.layout = object()
 
     def item(self, row: int) -> Item:
-        """The item of a row, decoded on demand (about 2 µs). Raises KeyError for a deleted row."""
-        raw = self._raw[row]
-        if raw is None:
-            raise KeyError(row)
-        return decode_item(raw)
+        """The item of a row, decoded on demand. Raises KeyError for a deleted row."""
+        item = self._items.get(row)
+        if item is None:
+            if len(self._items) >= ITEMS_KEPT:
+                self._items.clear()
+            item = self._items[row] = decode_item(self.raw(row))
+        return item
+
+    def id_of(self, row: int) -> str:
+        """The item id of a row."""
+        return self._ids[row]
 
     def raw(self, row: int) -> bytes:
         """The item's canonical JSON. Raises KeyError for a deleted row."""
@@ -229,10 +246,15 @@ class Catalogue:
 
     def rows_of_top(self, scores: Scores) -> RowArray:
         """Rows of the best TOP_MAX keys of a snapshot, best first; kept until items come or go."""
-        kept = self._tops.get(scores)
-        if kept is None or kept[0] != self._arrivals:
-            kept = self._tops[scores] = (self._arrivals, self.rows_of_keys(scores.top(TOP_MAX)))
-        return kept[1]
+        if scores.top_rows is None or scores.top_rows[0] is not self.layout:
+            scores.top_rows = self.layout, self.rows_of_keys(scores.top(TOP_MAX))
+        return scores.top_rows[1]
+
+    def places_of(self, scores: Scores) -> RowArray:
+        """`places_of_keys` of all keys of a snapshot; kept until items come or go."""
+        if scores.places is None or scores.places[0] is not self.layout:
+            scores.places = self.layout, self.places_of_keys(scores.keys.tolist())
+        return scores.places[1]
 
     def places_of_keys(self, keys: Iterable[int]) -> RowArray:
         """Rows of item keys, -1 for those in no catalogue; same length."""
@@ -261,14 +283,21 @@ class Catalogue:
         binding = self._binding
         if binding.release is None:
             return np.zeros((len(rows), 0), dtype=np.float32), np.zeros(len(rows), dtype=np.bool_)
-        index = binding.index_of_row[rows]
-        found: FloatArray = binding.release.item_vectors[np.maximum(index, 0)]
+        index = binding.index_of_row.take(rows)
+        found: FloatArray = binding.release.item_vectors.take(index, axis=0, mode="clip")
         has = index >= 0
-        for at in np.flatnonzero(~has).tolist():
-            vector = binding.extras.get(int(rows[at]))
-            has[at] = vector is not None
-            found[at] = 0.0 if vector is None else vector
+        if not has.all():
+            found[~has] = 0.0
+            binding.extras.fill(found, has, rows)
         return found, has
+
+    def vector(self, row: int) -> FloatArray | None:
+        """f32[d] of one row, read-only, or None; row -1 has none."""
+        binding = self._binding
+        if row < 0 or binding.release is None:
+            return None
+        index = binding.index_of_row[row]
+        return binding.release.item_vectors[index] if index >= 0 else binding.extras.get(row)
 
     def nearest(self, row: int) -> RowArray:
         """Up to NEAREST_KEPT rows whose vectors have the highest product with that of `row`, nearest first.
@@ -281,10 +310,10 @@ class Catalogue:
             return np.zeros(0, dtype=np.int64)
         kept = binding.nearest.get(int(self.keys[row])) if binding.index_of_row[row] >= 0 else None
         if kept is None:
-            vectors, has = self.vectors(np.array([row]))
-            if not has[0]:
+            vector = self.vector(row)
+            if vector is None:
                 return np.zeros(0, dtype=np.int64)
-            scores = binding.release.item_vectors @ vectors[0]
+            scores = binding.release.item_vectors @ vector
             few = min(NEAREST_KEPT, len(scores))
             best = np.argpartition(-scores, few - 1)[:few]
             kept = best[np.lexsort((best, -scores[best]))].astype(np.int32)
@@ -303,12 +332,12 @@ class Catalogue:
         """Rows of the last items that the release does not know, newest first."""
         return np.array(list(islice(self._binding.extras.newest(), NEW_MAX)), dtype=np.int64)
 
-    def is_new(self, rows: Sequence[int] | RowArray) -> NDArray[np.bool_]:
+    def is_new(self, rows: RowArray) -> NDArray[np.bool_]:
         """Which rows the release in use does not know."""
         binding = self._binding
         if binding.release is None:
             return np.zeros(len(rows), dtype=np.bool_)
-        return binding.index_of_row[rows] < 0
+        return binding.index_of_row.take(rows) < 0
 
 
 def _doubled(array: NDArray[Any]) -> NDArray[Any]:

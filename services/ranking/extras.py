@@ -24,6 +24,7 @@ class Extras:
         self._vectors = np.zeros((FIRST_CAPACITY, d), dtype=np.float32)
         self._rows = np.full(FIRST_CAPACITY, -1, dtype=np.int64)  # slot → row, -1 for a free one
         self._slots: dict[int, int] = {}  # row → slot, -1 for a row without a vector; in order of arrival
+        self._slot_of_row = np.full(FIRST_CAPACITY, -1, dtype=np.int64)  # the same, as far as it goes
         self._used = 0
         self._free: list[int] = []
 
@@ -40,6 +41,7 @@ class Extras:
             return
         if slot < 0:
             slot = self._slots[row] = self._new_slot()
+            self._place(row, slot)
         self._vectors[slot] = vector
         self._rows[slot] = row
 
@@ -54,6 +56,13 @@ class Extras:
         slot = self._slots.get(row, -1)
         return self._vectors[slot] if slot >= 0 else None
 
+    def fill(self, vectors: FloatArray, has: NDArray[np.bool_], rows: RowArray) -> None:
+        """Put the vectors of those `rows` that have one here into their places, and say so in `has`."""
+        slots = self._slot_of_row.take(np.minimum(rows, len(self._slot_of_row) - 1))
+        at = np.flatnonzero((slots >= 0) & (rows < len(self._slot_of_row)))
+        vectors[at] = self._vectors[slots[at]]
+        has[at] = True
+
     def newest(self) -> Iterator[int]:
         """Rows, the last one that came first."""
         return reversed(self._slots)
@@ -63,7 +72,9 @@ class Extras:
         used = min(self._used, SCAN_MAX)
         if not used:
             return np.zeros(0, dtype=np.int64)
-        scores = np.where(self._rows[:used] >= 0, self._vectors[:used] @ vector, -np.inf)
+        scores = self._vectors[:used] @ vector
+        if self._free:
+            scores[self._rows[:used] < 0] = -np.inf
         few = min(n, used)
         best = np.argpartition(-scores, few - 1)[:few] if few < used else np.arange(used)
         best = best[np.lexsort((self._rows[best], -scores[best]))]
@@ -80,6 +91,14 @@ class Extras:
         self._used += 1
         return self._used - 1
 
+    def _place(self, row: int, slot: int) -> None:
+        if row >= len(self._slot_of_row):
+            grown = np.full(2 * row + 1, -1, dtype=np.int64)
+            grown[: len(self._slot_of_row)] = self._slot_of_row
+            self._slot_of_row = grown
+        self._slot_of_row[row] = slot
+
     def _release(self, slot: int) -> None:
+        self._slot_of_row[self._rows[slot]] = -1
         self._rows[slot] = -1
         self._free.append(slot)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from services.kernel.ids import item_key
 from services.kernel.profile import Profile
-from services.ranking.aggregates import Scores
+from services.ranking.aggregates import KeyArray, ScoreArray, Scores
 from services.ranking.blend import Blend
 from services.ranking.evidence import Evidence, evidence_of, viewed
 from services.ranking.model import ModelAnswer
@@ -90,6 +90,7 @@ def rank(
 
 CATEGORY_SHARE: Final = 0.4  # of a for_you list for one leaf category
 CATEGORY_MIN: Final = 3
+FIRST_TIMES: Final = 4  # so many times n are sorted first: groups and full categories take some away
 
 
 class _List:
@@ -107,17 +108,17 @@ class _List:
         """Whether there is nothing more to add."""
         return len(self.items) >= self.n
 
-    def add(self, row: int, score: float, reason: Reason | Callable[[], Reason], strategy: str) -> bool:
-        """Append a row that the rules let through; False where they do not."""
-        if self.is_full() or not self._rules.take(row):
-            return False
+    def add(self, row: int, score: float, reason: Reason, strategy: str) -> None:
+        """Append a row if the rules let it through."""
+        if not self.is_full() and self._rules.take(row):
+            self.add_taken(row, score, reason, strategy)
+
+    def add_taken(self, row: int, score: float, reason: Reason, strategy: str) -> None:
+        """Append a row that the rules have let through."""
         if self.items and score > self.items[-1].score:
             score = self.items[-1].score  # a lower step of the ladder counts in other units
-        item = self._state.catalogue.item(row)
-        made = reason if isinstance(reason, Reason) else reason()
-        key = int(self._state.catalogue.keys[row])
-        self.append(RankedItem(item.item_id, key, row, score, made), strategy)
-        return True
+        catalogue = self._state.catalogue
+        self.append(RankedItem(catalogue.id_of(row), int(catalogue.keys[row]), row, score, reason), strategy)
 
     def append(self, item: RankedItem, strategy: str) -> None:
         """Append a line as it is."""
@@ -178,7 +179,7 @@ def _recently_viewed(made: _List, profile: Profile | None, rules: Rules) -> None
         if item.row < 0 and rules.candidates is None and item.key not in rules.excluded_keys:
             made.append(RankedItem(None, item.key, -1, 1.0 / place, reason), "session")
         elif item.row >= 0 and rules.allowed(np.array([item.row]))[0]:
-            item_id = rules.catalogue.item(item.row).item_id
+            item_id = rules.catalogue.id_of(item.row)
             made.append(RankedItem(item_id, item.key, item.row, 1.0 / place, reason), "session")
 
 
@@ -196,29 +197,48 @@ def _for_you(
     blend = Blend(state, evidence, answer)
     if not blend.founded:
         return
-    rows = blend.rows() if rules.candidates is None else np.array(rules.candidates, dtype=np.int64)
+    rows = blend.rows() if rules.candidates is None else np.array(sorted(rules.candidates), dtype=np.int64)
     rows = rows[rules.allowed(rows)]
     if not len(rows):
         return
     scored = blend.score(rows)
-    reasons = Reasons(state, evidence)
+    order = _best_first(scored.score, catalogue.keys[rows], FIRST_TIMES * made.n)
+    places = _chosen(order, rows, rules, made)
     strategy = "model" if blend.by_model else "session"
-    order = np.lexsort((catalogue.keys[rows], -scored.score))
-    for at in _mixed(order, catalogue.category[rows], made.n):
-        if made.is_full():
-            return
-        made.add(int(rows[at]), float(scored.score[at]), partial(reasons.of_candidate, scored, at), strategy)
+    for at, reason in zip(places, Reasons(state, evidence, scored, places).all(), strict=True):
+        made.add_taken(int(rows[at]), float(scored.score[at]), reason, strategy)
 
 
-def _mixed(order: RowArray, category: RowArray, n: int) -> Iterator[int]:
-    """Places in `order`, those of a category that has had its share put off to the end."""
-    most = max(CATEGORY_MIN, math.ceil(n * CATEGORY_SHARE))
+def _best_first(score: ScoreArray, keys: KeyArray, first: int) -> Iterator[int]:
+    """Places by falling score, ties by key. The best `first` are sorted alone: mostly they are enough."""
+    left = np.arange(len(score))
+    if first < len(score):
+        least = np.partition(score, -first)[-first]
+        few = np.flatnonzero(score >= least)
+        yield from few[np.lexsort((keys[few], -score[few]))].tolist()
+        left = np.flatnonzero(score < least)
+    yield from left[np.lexsort((keys[left], -score[left]))].tolist()
+
+
+def _chosen(order: Iterator[int], rows: RowArray, rules: Rules, made: _List) -> list[int]:
+    """The places of the list's lines; a category that has had its share waits until the end of `order`."""
+    want = made.n - len(made.items)
+    most = max(CATEGORY_MIN, math.ceil(made.n * CATEGORY_SHARE))
     count: dict[int, int] = {}
     late: list[int] = []
-    for at, kind in zip(order.tolist(), category[order].tolist(), strict=True):
-        if kind and count.get(kind, 0) >= most:
+    found: list[int] = []
+    category = rules.catalogue.category
+    for at in order:
+        row = rows.item(at)
+        kind = category.item(row)
+        had = count.get(kind, 0)
+        if kind and had >= most:
             late.append(at)
             continue
-        count[kind] = count.get(kind, 0) + 1
-        yield at
-    yield from late
+        count[kind] = had + 1
+        if rules.take(row):
+            found.append(at)
+            if len(found) == want:
+                return found
+    found += islice((at for at in late if rules.take(rows.item(at))), want - len(found))
+    return found

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.kernel.event_type import EventType
 from services.kernel.item import Item
 from services.ranking.blend import Candidates
+from services.ranking.demand import demand_of
 from services.ranking.evidence import Evidence, RecentItem
 from services.ranking.state import RankingState, Reason
 
 # A cosine from which two items are called alike; below it they may share little more than a brand and a
 # price.
 ALIKE_COSINE: Final = 0.7
-TRENDING_PLACES: Final = 100  # the best so many are called trending
-POPULAR_PLACES: Final = 200
 
 CODES: Final = (
     *("similar_to_item", "chosen_with_item", "bought_before", "viewed_before", "same_category"),
@@ -50,111 +48,111 @@ def title_of(item: Item) -> str:
 
 
 class Reasons:
-    """Finds reasons for the lines of one answer. Looks at the catalogue only for items that are shown."""
+    """Finds the reasons of the lines of one answer. Looks at the catalogue only for items that are shown."""
 
-    def __init__(self, state: RankingState, evidence: Evidence) -> None:
-        self._state = state
+    def __init__(
+        self, state: RankingState, evidence: Evidence, candidates: Candidates, places: list[int]
+    ) -> None:
+        """`places` are those of the lines in `candidates`."""
+        self._catalogue = state.catalogue
+        self._demand = demand_of(state)
         self._evidence = evidence
-        self._items: dict[int, Item] = {}
+        self._rows: list[int] = candidates.rows[places].tolist()
+        self._led_by: list[int] = candidates.led_by[places].tolist()
+        terms = (candidates.repeat, candidates.covisitation, candidates.similarity, candidates.popularity)
+        worths = np.stack([term[places] for term in terms], axis=1)
+        self._worths: list[list[float]] = worths.tolist()
+        self._orders: list[list[int]] = np.argsort(-worths, axis=1, kind="stable").tolist()
+        self._ways = (self._repeat, self._chosen_with, self._alike, self._wanted)  # one a term
+        self._similar: dict[int, Reason] = {}
 
-    def item(self, row: int) -> Item:
-        """The item of a row, decoded once an answer."""
-        found = self._items.get(row)
-        if found is None:
-            found = self._items[row] = self._state.catalogue.item(row)
-        return found
+    def all(self) -> list[Reason]:
+        """One a line: the term that added most to its score and for which there is evidence."""
+        return [self._of_line(line) for line in range(len(self._rows))]
 
-    def of_candidate(self, candidates: Candidates, at: int) -> Reason:
-        """The reason of one candidate: the term that added most to its score and for which there is
-        evidence.
-        """
-        row = int(candidates.rows[at])
-        ways: list[tuple[float, Callable[[], Reason | None]]] = [
-            (float(candidates.repeat[at]), lambda: self.repeat(row)),
-            (float(candidates.covisitation[at]), lambda: self.chosen_with(int(candidates.led_by[at]))),
-            (float(candidates.similarity[at]), lambda: self.alike(row)),
-            (float(candidates.popularity[at]), lambda: self.wanted(row)),
-        ]
-        ways.sort(key=lambda way: -way[0])
-        for worth, way in ways:
-            if worth > 0 and (reason := way()) is not None:
+    def _of_line(self, line: int) -> Reason:
+        worths = self._worths[line]
+        for way in self._orders[line]:
+            if worths[way] > 0 and (reason := self._ways[way](line)) is not None:
                 return reason
-        if self._state.catalogue.is_new([row])[0]:
+        if self._catalogue.is_new(np.array([self._rows[line]]))[0]:
             return NEW
-        return self.wanted(row) or self.alike(row) or CATALOGUE
+        return self._wanted(line) or self._alike(line) or CATALOGUE
 
-    def repeat(self, row: int) -> Reason | None:
+    def _repeat(self, line: int) -> Reason | None:
         """The subject had to do with this very item before."""
+        row = self._rows[line]
         if row not in self._evidence.repeats:
             return None
-        item_id = self.item(row).item_id
+        item_id = self._catalogue.id_of(row)
         if row in self._evidence.bought:
             return Reason("bought_before", "You bought this before", item_id)
         return Reason("viewed_before", "You looked at this before", item_id)
 
-    def chosen_with(self, place: int) -> Reason | None:
+    def _chosen_with(self, line: int) -> Reason | None:
         """Others chose it together with one of the subject's recent items."""
-        if not 0 <= place < len(self._evidence.recent):
+        place = self._led_by[line]
+        if place < 0 or (source := self._evidence.recent[place]).row < 0:
             return None
-        source = self._evidence.recent[place]
-        if source.row < 0:
-            return None
-        item = self.item(source.row)
+        item = self._catalogue.item(source.row)
         return Reason("chosen_with_item", f"Often chosen together with {title_of(item)}", item.item_id)
 
-    def alike(self, row: int) -> Reason | None:
+    def _alike(self, line: int) -> Reason | None:
         """Its metadata is close to a recent item's, or it shares a category with one, or it is near to them
         all.
         """
-        sources, vectors = self._sources
-        if not sources:
+        if not self._sources:
             return None
-        mine, has = self._state.catalogue.vectors(np.array([row]))
-        if has[0]:
-            lengths = np.linalg.norm(vectors, axis=1) * float(np.linalg.norm(mine[0]))
-            cosines = (vectors @ mine[0]) / np.maximum(lengths, 1e-9)
-            cosines[[source.row == row for source in sources]] = -1.0
-            best = int(np.argmax(cosines))
-            if cosines[best] >= ALIKE_COSINE:
-                source = sources[best]
-                item = self.item(source.row)
-                deed = _deed(source.type_number)
-                ending = f", which {deed}" if deed else ""
-                return Reason("similar_to_item", f"Similar to {title_of(item)}{ending}", item.item_id)
-        return self._same_category(row) or (TASTE if has[0] and float(cosines.max()) > 0 else None)
+        best, cosine = self._nearest[0][line], self._nearest[1][line]
+        if cosine >= ALIKE_COSINE:
+            return self._similar.get(best) or self._similar_to(best)
+        return self._same_category(self._rows[line]) or (TASTE if cosine > 0 else None)
+
+    def _similar_to(self, place: int) -> Reason:
+        source = self._sources[place]
+        item = self._catalogue.item(source.row)
+        deed = _deed(source.type_number)
+        text = f"Similar to {title_of(item)}{f', which {deed}' if deed else ''}"
+        reason = self._similar[place] = Reason("similar_to_item", text, item.item_id)
+        return reason
 
     def _same_category(self, row: int) -> Reason | None:
-        for path in self.item(row).categories:
-            for source in self._sources[0]:
-                if source.row != row and path in self.item(source.row).categories:
-                    return Reason(
-                        "same_category",
-                        f"Because you turned to {path[-1]}",
-                        self.item(source.row).item_id,
-                        " > ".join(path),
-                    )
+        for path in self._catalogue.item(row).categories:
+            for source in self._by_category.get(tuple(path), ()):
+                if source != row:
+                    text = f"Because you turned to {path[-1]}"
+                    return Reason("same_category", text, self._catalogue.id_of(source), " > ".join(path))
         return None
 
-    def wanted(self, row: int) -> Reason | None:
+    def _wanted(self, line: int) -> Reason | None:
         """Many want it: now, or over the last weeks."""
-        key = int(self._state.catalogue.keys[row])
-        if key in self._trending:
+        row = self._rows[line]
+        if row in self._demand.trending:
             return TRENDING
-        return POPULAR if key in self._popular else None
+        return POPULAR if row in self._demand.popular else None
 
     @cached_property
-    def _sources(self) -> tuple[list[RecentItem], NDArray[np.float32]]:
-        sources = [item for item in self._evidence.recent if item.row >= 0]
-        vectors, _ = self._state.catalogue.vectors(np.array([item.row for item in sources], dtype=np.int64))
-        return sources, vectors
+    def _sources(self) -> list[RecentItem]:
+        return [item for item in self._evidence.recent if item.row >= 0]
 
     @cached_property
-    def _trending(self) -> frozenset[int]:
-        return frozenset(self._state.aggregates.trending.top(TRENDING_PLACES))
+    def _by_category(self) -> dict[tuple[str, ...], list[int]]:
+        """Rows of the sources, newest first, by category."""
+        found: dict[tuple[str, ...], list[int]] = {}
+        for source in self._sources:
+            for path in self._catalogue.item(source.row).categories:
+                found.setdefault(tuple(path), []).append(source.row)
+        return found
 
     @cached_property
-    def _popular(self) -> frozenset[int]:
-        return frozenset(self._state.aggregates.popular.top(POPULAR_PLACES))
+    def _nearest(self) -> tuple[list[int], list[float]]:
+        """Of each line the place of the nearest other source, and the cosine: -1 where there is no vector."""
+        rows, sources = np.array(self._rows), np.array([source.row for source in self._sources])
+        (mine, has), (others, _) = self._catalogue.vectors(rows), self._catalogue.vectors(sources)
+        lengths = np.outer(*(np.sqrt(np.einsum("ij,ij->i", some, some)) for some in (mine, others)))
+        cosines = (mine @ others.T) / np.maximum(lengths, 1e-9)
+        cosines[(rows[:, None] == sources) | ~has[:, None]] = -1.0
+        return cosines.argmax(axis=1).tolist(), cosines.max(axis=1).tolist()
 
 
 def _deed(type_number: int) -> str:

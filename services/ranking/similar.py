@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from services.ranking.demand import demand_of
 from services.ranking.reasons import title_of
 from services.ranking.rules import Rules
 from services.ranking.state import RankingState, Reason
@@ -24,17 +25,13 @@ def similar(state: RankingState, row: int, key: int, rules: Rules) -> Iterator[t
     shares: dict[int, float] = {}
     found = aggregates.neighbours.get(key)
     if found is not None and len(found):
-        for other, share in zip(found.keys.tolist(), aggregates.covisit_shares(found).tolist(), strict=True):
-            if (at := catalogue.row_of_key(other)) >= 0:
-                shares[at] = share
+        places, strengths = catalogue.places_of(found).tolist(), aggregates.covisit_shares([found]).tolist()
+        shares = {at: share for at, share in zip(places, strengths, strict=True) if at >= 0}
     sources = [np.fromiter(shares, np.int64, len(shares))]
-    mine = None
-    if row >= 0:
-        vectors, has = catalogue.vectors(np.array([row]))
-        if has[0]:
-            mine = vectors[0]
-            sources.append(catalogue.nearest(row))
-            sources.append(catalogue.nearest_new(mine, NEW_CANDIDATES))
+    mine = catalogue.vector(row)
+    if mine is not None:
+        sources.append(catalogue.nearest(row))
+        sources.append(catalogue.nearest_new(mine, NEW_CANDIDATES))
     if rules.candidates is not None:
         sources = [np.array(rules.candidates, dtype=np.int64)]
     rows = np.unique(np.concatenate(sources))
@@ -48,7 +45,7 @@ def similar(state: RankingState, row: int, key: int, rules: Rules) -> Iterator[t
         lengths = np.linalg.norm(others, axis=1) * float(np.linalg.norm(mine))
         cosine = ((others @ mine) / np.maximum(lengths, 1e-9)).astype(np.float64)
     share = np.array([shares.get(at, 0.0) for at in rows.tolist()])
-    popularity = aggregates.popularity(catalogue.keys[rows], len(catalogue))
+    popularity = demand_of(state).popularity(rows)
     alike = cosine + COVISIT_WEIGHT * share
     total = alike + POPULAR_WEIGHT * popularity
     item = catalogue.item(row) if row >= 0 else None

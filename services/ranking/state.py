@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from services.ranking.aggregates import Aggregates
 from services.ranking.catalogue import Catalogue
 from services.ranking.model import OnnxModel
@@ -46,8 +48,8 @@ class RankRequest:
     candidates: tuple[str, ...] | None = None
 
 
-class Reason(NamedTuple):
-    """Why an item stands there; each is true of the data the answer was made from.
+class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why an item stands there, as the answer's JSON has it; each is true of the data it was made from.
 
     `code` is for translation, `item_id` the item that led here, `category` the category that did.
     """

@@ -1,0 +1,61 @@
+"""What everybody wants, by the catalogue's rows, so that an answer reads arrays and hardly a key."""
+
+from __future__ import annotations
+
+from typing import Final
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.ranking.aggregates import Aggregates
+from services.ranking.catalogue import Catalogue
+from services.ranking.state import RankingState
+
+TRENDING_CANDIDATES: Final = 100
+POPULAR_CANDIDATES: Final = 200
+NEW_CANDIDATES: Final = 32
+TRENDING_PLACES: Final = 100  # the best so many are called trending
+POPULAR_PLACES: Final = 200
+
+
+class Demand:
+    """A snapshot of the aggregates over one layout of a catalogue."""
+
+    def __init__(self, aggregates: Aggregates, catalogue: Catalogue) -> None:
+        self._aggregates = aggregates
+        self._catalogue = catalogue
+        self.layout = catalogue.layout
+        # Looked up when a row is first asked for: a deep snapshot must not hold up the answer that meets it.
+        self._log_counts = np.full(catalogue.row_count, np.nan)
+        # Rows that every for_you looks at; one place more, for row -1.
+        self.candidates = np.zeros(catalogue.row_count + 1, dtype=np.bool_)
+        trending, popular = map(catalogue.rows_of_top, (aggregates.trending, aggregates.popular))
+        self.candidates[trending[:TRENDING_CANDIDATES]] = True
+        self.candidates[popular[:POPULAR_CANDIDATES]] = True
+        self.candidates[catalogue.newest()[:NEW_CANDIDATES]] = True
+        # Rows that are called so.
+        self.trending = frozenset(catalogue.places_of_keys(aggregates.trending.top(TRENDING_PLACES)).tolist())
+        self.popular = frozenset(catalogue.places_of_keys(aggregates.popular.top(POPULAR_PLACES)).tolist())
+
+    def popularity(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """z-scores of ln(1 + decayed count) among all items of the catalogue."""
+        logs = self._log_counts.take(rows)
+        if np.isnan(logs.sum()):
+            missing = rows[np.isnan(logs)]
+            self._log_counts[missing] = self._aggregates.log_counts(self._catalogue.keys[missing])
+            logs = self._log_counts.take(rows)
+        mean, spread = self._aggregates.popularity_scale(len(self._catalogue))
+        return (logs - mean) / spread
+
+
+def demand_of(state: RankingState) -> Demand:
+    """Made anew for another snapshot, and when items come or go; some 0.1 ms."""
+    catalogue, aggregates = state.catalogue, state.aggregates
+    kept = _kept.get(aggregates)
+    if kept is None or kept.layout is not catalogue.layout:
+        kept = _kept[aggregates] = Demand(aggregates, catalogue)
+    return kept
+
+
+_kept: WeakKeyDictionary[Aggregates, Demand] = WeakKeyDictionary()
