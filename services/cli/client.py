@@ -59,7 +59,9 @@ class FreshetClient:
     """One Freshet. `patience_s`: how long in a row it may be away before a call gives up."""
 
     def __init__(self, url: str, key: str, *, patience_s: float = 0.0, connections: int = 16) -> None:
-        self.url = url.rstrip("/")
+        # One name for this machine: how far an import has come is kept by URL.
+        self.url = url.rstrip("/").replace("://localhost", "://127.0.0.1")
+        self.has_changed = False  # something was taken
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._patience_s = patience_s
         try:
@@ -102,6 +104,7 @@ class FreshetClient:
         while True:
             answer, trouble = await self._once(method, path, body, query, content_type)
             if answer is not None and answer.status not in _PASSING:
+                self.has_changed |= answer.ok and method != "GET"
                 return self._allowed(answer)
             if answer is not None:
                 trouble = answer.detail()
@@ -111,7 +114,7 @@ class FreshetClient:
                     return answer
                 raise CommandError(
                     f"{self.url} does not answer ({trouble}); is `freshet run` up there? "
-                    "--url names another place"
+                    "--url or FRESHET_PORT names another place"
                 )
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from services.cli.client import FreshetClient, data_dir, default_key, default_url
-from services.cli.failure import EXIT_OK, EXIT_PARTIAL, CommandError
+from services.cli.failure import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_PARTIAL, CommandError
 from services.cli.import_events import EventImport, import_events, preview
 from services.cli.import_items import ItemImport, import_items
 from services.cli.mapping import parse_mapping
@@ -16,6 +17,9 @@ from services.cli.output import print_json, print_line, say
 from services.cli.rows import open_rows
 
 _PREVIEW_EVENTS = 3
+_RATED_FROM_S = 0.5  # of shorter runs a rate says nothing
+_EVENTS_KEPT = "what was sent is kept; the same command goes on from there"
+_ITEMS_KEPT = "what was sent is kept; run the same command again, items that are in already do no harm"
 
 
 def events(arguments: argparse.Namespace) -> int:
@@ -35,17 +39,16 @@ def events(arguments: argparse.Namespace) -> int:
             print_json(preview(job, _PREVIEW_EVENTS))
             return EXIT_OK
 
-        async def work() -> dict[str, Any]:
-            async with client_of(arguments) as client:
-                return await import_events(job, client)
-
-        result = _resumable(work)
+        result = _resumable(arguments, lambda client: import_events(job, client), _EVENTS_KEPT)
     finally:
         source.discard()
-    if not result["rows_this_run"]:
-        say(f"{source.name} was imported before; --restart sends it again ({result['checkpoint']})")
+    if not result["rows_this_run"] and not result["rows_before"]:
+        say(f"{source.name} has no rows")
+    elif not result["rows_this_run"]:
+        before = _rows(result["rows_before"])
+        say(f"{source.name} was imported before, with {before}; --restart sends all of it again")
     elif result["rows_before"]:
-        say(f"continued after {result['rows_before']:,} rows that an earlier run had sent")
+        say(f"continued after {_rows(result['rows_before'])} that an earlier run had sent")
     return _report("events", result, arguments)
 
 
@@ -67,11 +70,7 @@ def items(arguments: argparse.Namespace) -> int:
             quiet=arguments.as_json,
         )
 
-        async def work() -> dict[str, Any]:
-            async with client_of(arguments) as client:
-                return await import_items(job, client)
-
-        result = _resumable(work)
+        result = _resumable(arguments, lambda client: import_items(job, client), _ITEMS_KEPT)
     finally:
         source.discard()
     return _report("items", result, arguments)
@@ -86,26 +85,45 @@ def client_of(arguments: argparse.Namespace) -> FreshetClient:
     )
 
 
-def _resumable(work: Any) -> dict[str, Any]:
+def _resumable(
+    arguments: argparse.Namespace,
+    work: Callable[[FreshetClient], Awaitable[dict[str, Any]]],
+    kept: str,
+) -> dict[str, Any]:
+    """Run it; where it ends early after something was taken, say that this is not lost."""
+    client = client_of(arguments)
+
+    async def connected() -> dict[str, Any]:
+        async with client:
+            return await work(client)
+
     try:
-        result: dict[str, Any] = asyncio.run(work())
+        return asyncio.run(connected())
     except (CommandError, KeyboardInterrupt) as error:
-        sentence = str(error) or "interrupted"
+        interrupted = isinstance(error, KeyboardInterrupt)
+        sentence = "interrupted" if interrupted else str(error)
         raise CommandError(
-            f"{sentence}\nwhat was sent is kept; the same command goes on from there",
-            error.exit_status if isinstance(error, CommandError) else 130,
+            f"{sentence}\n{kept}" if client.has_changed else sentence,
+            EXIT_INTERRUPTED if interrupted else EXIT_FAILED,
         ) from None
-    return result
 
 
 def _report(what: str, result: dict[str, Any], arguments: argparse.Namespace) -> int:
     if arguments.as_json:
         print_json(result)
     else:
-        rate = f", {result['events_per_s']:,}/s" if result.get("events_per_s") else ""
+        accepted = result.get("accepted_this_run", result["accepted"])
+        rated = result.get("events_per_s") and result["seconds"] >= _RATED_FROM_S
+        rate = f", {result['events_per_s']:,}/s" if rated else ""
         hidden = f", {result['hidden']:,} hidden" if result.get("hidden") else ""
-        print_line(f"{result['accepted']:,} {what} accepted{hidden} in {result['seconds']:.1f} s{rate}")
+        in_all = f"; {result['accepted']:,} of this file in all" if accepted != result["accepted"] else ""
+        print_line(f"{accepted:,} {what} accepted{hidden} in {result['seconds']:.1f} s{rate}{in_all}")
     if result["rejected"]:
-        say(f"{result['rejected']:,} rows were rejected; the reasons stand in {result['rejects_file']}")
+        were = "was" if result["rejected"] == 1 else "were"
+        say(f"{_rows(result['rejected'])} {were} rejected; the reasons stand in {result['rejects_file']}")
         return EXIT_PARTIAL
     return EXIT_OK
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"

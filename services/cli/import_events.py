@@ -21,6 +21,8 @@ from services.cli.refusals import RefusalFile
 from services.cli.rows import Row, RowFile
 from services.cli.upload import ImportMarks, post
 
+NEEDED = (("user_id", "anonymous_id"), ("event_type",))  # without them no row of a file can be accepted
+
 
 @dataclass(frozen=True)
 class EventImport:
@@ -37,10 +39,11 @@ class EventImport:
 async def import_events(job: EventImport, client: FreshetClient) -> dict[str, Any]:
     """Run the import and answer its figures. Raises CommandError."""
     file, state = open_checkpoint(
-        job.state_dir, job.source, _told(job.mapping, client.url), LANES, restart=job.restart
+        job.state_dir, job.source, _told(job, client.url), LANES, restart=job.restart
     )
     refusals = RefusalFile(job.rejects or file.path.with_suffix(".rejects.ndjson"), state.rejects_bytes)
-    before, began_s = state.accepted + state.rejected, time.monotonic()
+    accepted_before, before = state.accepted, state.accepted + state.rejected
+    began_s = time.monotonic()
     with file.held():
         if not state.finished:
             marks = ImportMarks(state, file, refusals)
@@ -48,12 +51,13 @@ async def import_events(job: EventImport, client: FreshetClient) -> dict[str, An
                 await _deliver(job, client, state.identity, marks)
             finally:
                 refusals.close()
-            state.finished = True
+            state.finish()
             await marks.save()
     took_s = time.monotonic() - began_s
     now = state.accepted + state.rejected - before
     return {
         "accepted": state.accepted,
+        "accepted_this_run": state.accepted - accepted_before,
         "rejected": state.rejected,
         "rejects_file": str(refusals.path) if state.rejected else None,
         "rows_this_run": now,
@@ -78,9 +82,10 @@ async def _deliver(job: EventImport, client: FreshetClient, identity: str, marks
         await deliver(_parcels(job, identity), send, marks, looked_at)
 
 
-def _told(mapping: ColumnMapping, url: str) -> str:
-    """Hash of what the command line says beside the file: another mapping makes other events."""
-    return hashlib.blake2b(msgspec.json.encode([mapping.identity(), url]), digest_size=8).hexdigest()
+def _told(job: EventImport, url: str) -> str:
+    """Hash of what the command line says beside the file: read or mapped otherwise, it makes other events."""
+    said = [job.mapping.identity(), job.source.format, job.source.delimiter, url]
+    return hashlib.blake2b(msgspec.json.encode(said), digest_size=8).hexdigest()
 
 
 def _parcels(job: EventImport, identity: str) -> Iterator[Parcel]:
@@ -88,7 +93,7 @@ def _parcels(job: EventImport, identity: str) -> Iterator[Parcel]:
     encode = msgspec.json.Encoder().encode
     for row in job.source.rows():
         if row.number == 0:
-            check_columns(job.mapping, job.source.columns)
+            check_columns(job.mapping, job.source.columns, NEEDED)
         yield parcel_of(row, convert, encode, f"import-{identity}-{row.number}")
 
 
@@ -113,7 +118,7 @@ def preview(job: EventImport, count: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for row in job.source.rows():
         if row.values is not None:
-            check_columns(job.mapping, job.source.columns)
+            check_columns(job.mapping, job.source.columns, NEEDED)
             found.append(convert(row))
         if len(found) == count:
             break

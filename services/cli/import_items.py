@@ -28,6 +28,7 @@ from services.kernel.event_input import ITEM_ID_SPELLINGS
 from services.kernel.item import Item
 
 HIDDEN_SHARE_MAX = 0.2  # more is rather a broken export than a changed assortment
+NEEDED = (ITEM_ID_SPELLINGS,)  # without it no row of a file can be accepted
 _PAGE_ITEMS = 200
 _HIDING_AT_ONCE = 8
 _FIELDS = frozenset(Item.__struct_fields__)
@@ -89,6 +90,8 @@ async def _missing(job: ItemImport, client: FreshetClient) -> list[str]:
     convert = mapper(job.mapping)
     kept: set[str] = set()
     for row in job.source.rows():
+        if row.number == 0:
+            check_columns(job.mapping, job.source.columns, NEEDED)
         if row.values is not None:
             found = convert(row)
             kept.update(str(found[name]) for name in ITEM_ID_SPELLINGS if name in found)
@@ -133,7 +136,7 @@ def _parcels(job: ItemImport) -> Iterator[Parcel]:
     convert = mapper(job.mapping)
     for row in job.source.rows():
         if row.number == 0:
-            check_columns(job.mapping, job.source.columns)
+            check_columns(job.mapping, job.source.columns, NEEDED)
         yield item_parcel(row, convert(row) if row.values is not None else None)
 
 

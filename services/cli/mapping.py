@@ -29,6 +29,7 @@ _BOOLEAN_NAMES = frozenset({"available"})
 _JSON_OPENINGS = ("[", "{")
 _LIST_NAMES = frozenset({"categories", "tags", "image_urls"})
 LIST_SEPARATOR = "|"
+_SEPARATORS = (";", "\t", "|", ",")  # of CSV files that were read with another one
 
 
 @dataclass(frozen=True)
@@ -85,16 +86,36 @@ def mapper(mapping: ColumnMapping) -> Callable[[Row], dict[str, Any]]:
     return convert
 
 
-def check_columns(mapping: ColumnMapping, columns: Sequence[str]) -> None:
-    """Raise CommandError when a mapped column is not in the file, naming those that are.
+def check_columns(
+    mapping: ColumnMapping, columns: Sequence[str], needed: Sequence[Sequence[str]] = ()
+) -> None:
+    """Raise CommandError when a mapped column is not in the file, or nothing gives a name that is `needed`
+    (of each group, one), naming the columns that are there.
 
     `columns` is empty where the rows need not all have the same (NDJSON); then nothing can be said.
     """
+    if not columns:
+        return
     absent = [column for column in mapping.columns.values() if column not in columns]
-    if absent and columns:
+    if absent:
         raise CommandError(
             f"--map names {', '.join(absent)}, which the file does not have; it has {', '.join(columns)}"
         )
+    given = {*mapping.columns, *mapping.constants, *(set(columns) - set(mapping.columns.values()))}
+    for names in needed:
+        if given.isdisjoint(names):
+            raise CommandError(_without(names, columns))
+
+
+def _without(names: Sequence[str], columns: Sequence[str]) -> str:
+    separator = next((mark for mark in _SEPARATORS if mark in columns[0]), "") if len(columns) == 1 else ""
+    if separator:
+        return f"the first line, {columns[0]!r}, is a single column; say --delimiter '{separator}'"
+    constant = " or, for all rows, --set event_type=view" if "event_type" in names else ""
+    return (
+        f"no column is {' or '.join(names)}; the file has {', '.join(columns)}. "
+        f"Say which it is: --map {names[0]}=COLUMN{constant}"
+    )
 
 
 def _pair(text: str, flag: str, example: str) -> tuple[str, str]:

@@ -86,7 +86,9 @@ class RowFile:
                 while (left := size - raw.tell()) > 0 and (chunk := raw.read(min(left, _HASH_CHUNK_BYTES))):
                     digest.update(chunk)
                     last = chunk[-1:]
-                if size == self.size_bytes or (self.can_grow and last == b"\n"):
+                following = raw.read(1)
+                raw.seek(size)
+                if size == self.size_bytes or (self.can_grow and (last == b"\n" or following in b"\r\n")):
                     found[size] = digest.hexdigest()
         return found
 
@@ -207,6 +209,13 @@ def _spool() -> Path:
 def _header(reader: Iterator[list[str]], name: str) -> list[str]:
     try:
         header = [column.strip() for column in next(reader)]
+        "".join(header).encode()
+    except UnicodeEncodeError as error:
+        encoding = "UTF-16" if error.object.startswith(("\udcff\udcfe", "\udcfe\udcff")) else "ISO-8859-1"
+        raise CommandError(
+            f"{name}: the first line is not UTF-8; convert the file, perhaps by: "
+            f"iconv -f {encoding} -t UTF-8 {name}"
+        ) from None
     except StopIteration:
         raise CommandError(f"{name}: is empty; the first line must name the columns") from None
     except csv.Error as error:
@@ -231,6 +240,8 @@ def _json_row(number: int, decoder: msgspec.json.Decoder[Any], line: bytes) -> R
         values = decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Row(number, None, f"not JSON: {error}")
+    if isinstance(values, list):
+        return Row(number, None, "a JSON array; a line is one object (jq -c '.[]' FILE makes them)")
     if not isinstance(values, dict):
         return Row(number, None, "not a JSON object")
     return Row(number, values)

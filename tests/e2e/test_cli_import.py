@@ -88,9 +88,9 @@ def test_killed_in_the_middle_and_run_again(shop: FreshetProcess, tmp_path: Path
         recent = shop.get(f"/users/{user}/profile")["recent"]
         times = [entry["timestamp"] for entry in recent]
         assert times == sorted(times, reverse=times[0] > times[-1])
-    again = shop.command(*command[len(freshet()) :])
-    assert json.loads(again.stdout)["rows_this_run"] == 0
-    assert "--restart" in again.stderr
+    again = shop.command(*command[len(freshet()) : -1])
+    assert again.stdout.startswith("0 events accepted")
+    assert "20,000 rows; --restart" in again.stderr
     assert counted(shop, list(expected)) == dict(expected)
 
 
@@ -100,7 +100,7 @@ def test_a_file_that_grew_brings_only_its_new_rows(shop: FreshetProcess, tmp_pat
     assert json.loads(shop.command(*command).stdout)["rows_this_run"] == 500
     with path.open("a") as file:
         file.writelines(f"grow,g{n},{n + 1}\n" for n in range(500, 700))
-    assert json.loads(shop.command(*command).stdout)["rows_this_run"] == 200
+    assert json.loads(shop.command(*command).stdout)["accepted_this_run"] == 200
     becomes(lambda: counted(shop, ["grow"]), {"grow": 700})
 
 
@@ -171,9 +171,15 @@ def test_rejected_rows_are_listed_with_reasons(shop: FreshetProcess, tmp_path: P
     ("arguments", "told"),
     [
         (["events", "import", "absent.csv"], "no such file"),
+        (["events", "import", "{file}"], "--map user_id="),
+        (["items", "import", "{file}", "--replace"], "--map item_id="),
+        (["events"], "import events from CSV"),
         (["events", "import", "{file}", "--map", "item_id=nothing"], "who, sku"),
-        (["events", "import", "{file}", "--url", "http://127.0.0.1:1", "--patience-s", "0"], "freshet run"),
-        (["events", "import", "{file}", "--url", "localhost", "--patience-s", "0"], "http://"),
+        (
+            ["events", "import", "{file}", *MAPPING, "--url", "http://127.0.0.1:1", "--patience-s", "0"],
+            "FRESHET_PORT",
+        ),
+        (["events", "import", "{file}", *MAPPING, "--url", "localhost", "--patience-s", "0"], "http://"),
         (["items", "import", "{file}", "--force"], "--replace"),
         (["items", "import", "{file}", "--map", "sku"], "name=value"),
     ],
@@ -186,6 +192,7 @@ def test_a_users_mistake_is_a_sentence(
     assert done.returncode in {1, 2}
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+    assert "what was sent is kept" not in done.stderr, "nothing was"
 
 
 def test_a_dry_run_sends_nothing(shop: FreshetProcess, tmp_path: Path) -> None:
@@ -222,6 +229,7 @@ def test_a_catalogue_is_replaced_but_not_by_a_stump(freshet_process: FreshetMake
     refused = put(10, "--replace")
     assert refused.returncode == 1
     assert "--force" in refused.stderr
+    assert "what was sent" not in refused.stderr
     assert shown() == 90
     assert json.loads(put(10, "--replace", "--force").stdout)["hidden"] == 80
     becomes(shown, 10)

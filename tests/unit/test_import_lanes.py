@@ -7,6 +7,7 @@ import random
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -114,32 +115,76 @@ def test_a_checkpoint_that_is_none_is_not_overwritten(tmp_path: Path) -> None:
         checkpoint_of(tmp_path)
 
 
+class Opener:
+    """Opens the checkpoint of a content as an import would; leaves it stopped, or finished after `rows`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(
+        self, content: str, rows: int | None = None, told: str = "flags", name: str = "a.csv"
+    ) -> Checkpoint:
+        (self.folder / name).write_text(content)
+        source = open_rows(str(self.folder / name), None, None)
+        file, state = open_checkpoint(self.folder / "state", source, told, LANES)
+        found = msgspec.convert(msgspec.to_builtins(state), Checkpoint)
+        if rows is not None:
+            state.lane_rows[0] = rows
+            state.finish()
+        if not found.finished:
+            file.save(file.encode(state))
+        return found
+
+
 def test_a_file_that_grew_is_known_by_its_beginning(tmp_path: Path) -> None:
-    path, state_dir = tmp_path / "a.csv", tmp_path / "state"
-
-    def opened(content: str, told: str = "flags", name: Path = path) -> Checkpoint:
-        name.write_text(content)
-        file, state = open_checkpoint(state_dir, open_rows(str(name), None, None), told, LANES)
-        file.save(file.encode(state))
-        return state
-
+    opened = Opener(tmp_path)
     first = opened("a\n1\n")
     assert opened("a\n1\n").identity == first.identity
-    assert opened("a\n1\n", name=tmp_path / "renamed.csv").identity == first.identity
+    assert opened("a\n1\n", 1, name="renamed.csv").identity == first.identity
     assert opened("a\n1\n2\n").identity == first.identity
-    assert opened("a\n1\n2\n3").identity == first.identity
-    assert opened("a\n1\n2\n3\n4\n").identity == first.identity, (
-        "what counts is the longest beginning that ends"
-    )
-    assert opened("a\n1\n").identity == first.identity, "an older state of the same file"
+    assert opened("a\n1\n2\n3", 3).identity == first.identity
+    grown = opened("a\n1\n2\n3\n4\n", 4)
+    assert grown.identity == first.identity, "what counts is the longest beginning that ends"
+    assert not grown.finished
+    for content in ("a\n1\n", "a\n1\n2\n", "a\n1\n2\n3\n4\n"):
+        assert opened(content).finished, "an older state of the same file"
     assert opened("a\n9\n1\n").identity != first.identity
     assert opened("a\n1\n", told="other flags").identity != first.identity
 
 
+def test_files_with_the_same_beginning_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    """A file with a first line alone was imported, then two others begin with that line."""
+    opened = Opener(tmp_path)
+    header = opened("a\n", 0, name="header.csv")
+    one = opened("a\n1\n2\n3\n", 3, name="one.csv")
+    assert one.identity == header.identity
+    other = opened("a\n7\n8\n", 2, name="other.csv")
+    assert not other.finished
+    assert (other.identity == one.identity, max(other.lane_rows)) == (False, 0)
+    assert opened("a\n1\n2\n3\n").finished
+    assert opened("a\n7\n8\n").finished
+    fork = opened("a\n7\n8\n9\n", 3, name="fork.csv")
+    assert (fork.identity, fork.finished) == (other.identity, False)
+    second = opened("a\n7\n8\n5\n", name="second.csv")
+    assert (second.identity == other.identity, second.lane_rows) == (False, [2] * LANES)
+
+
+def test_a_file_that_shares_rows_with_a_stopped_import_is_not_guessed_at(tmp_path: Path) -> None:
+    opened = Opener(tmp_path)
+    opened("a\n1\n")
+    opened("a\n1\n2\n")
+    with pytest.raises(CommandError, match="--restart"):
+        opened("a\n1\n3\n")
+
+
 def test_only_one_import_of_a_file_at_a_time(tmp_path: Path) -> None:
     file, _ = checkpoint_of(tmp_path)
+    late, state = checkpoint_of(tmp_path)
     with file.held():
         with pytest.raises(CommandError, match="running"), file.held():
             pass
     with file.held():
+        pass
+        file.save(file.encode(state))
+    with pytest.raises(CommandError, match="just ended"), late.held():
         pass

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from services.cli.failure import CommandError
+from services.cli.import_events import NEEDED as EVENT_NAMES
 from services.cli.import_items import item_parcel
 from services.cli.mapping import check_columns, mapper, parse_mapping
 from services.cli.rows import MAX_LINE_BYTES, Row, open_rows
@@ -93,6 +94,8 @@ def test_csv_troubles_stay_in_their_row(tmp_path: Path) -> None:
         ("a.json", b"[]", "jq"),
         ("a.csv", b"", "empty"),
         ("a.csv", b"a,a\n1,2\n", "once"),
+        ("a.csv", "käse,b\n1,2\n".encode("latin-1"), "ISO-8859-1"),
+        ("a.csv", "a,b\n1,2\n".encode("utf-16"), "UTF-16"),
         ("a.parquet", b"nothing like it", "Parquet"),
         ("a.csv.gz", b"\x1f\x8bdamaged", "cannot be read"),
     ],
@@ -184,6 +187,30 @@ def test_a_mapped_column_must_be_there() -> None:
         check_columns(mapping, ("a", "b"))
     check_columns(mapping, ("sku",))
     check_columns(mapping, ())
+
+
+@pytest.mark.parametrize(
+    ("columns", "flags", "constants", "told"),
+    [
+        (("who", "event_type"), (), (), r"user_id or anonymous_id; .* who, event_type.*--map user_id="),
+        (("user_id", "what"), (), (), "--set event_type=view"),
+        (("user_id",), ("item_id=user_id",), ("event_type=view",), "--map user_id="),
+        (("user_id;event_type",), (), (), "--delimiter ';'"),
+        (("anonymous_id", "event_type"), (), (), None),
+        (("who", "what"), ("user_id=who", "event_type=what"), (), None),
+        (("user_id",), (), ("event_type=view",), None),
+        ((), (), (), None),
+    ],
+)
+def test_what_every_row_would_lack_is_said_once(
+    columns: tuple[str, ...], flags: tuple[str, ...], constants: tuple[str, ...], told: str | None
+) -> None:
+    mapping = parse_mapping(flags, constants)
+    if told is None:
+        check_columns(mapping, columns, EVENT_NAMES)
+    else:
+        with pytest.raises(CommandError, match=told):
+            check_columns(mapping, columns, EVENT_NAMES)
 
 
 def test_an_items_own_columns_become_properties() -> None:
