@@ -13,9 +13,11 @@ from typing import Any, Literal
 import msgspec
 
 from services.cli.backend import backend
-from services.cli.failure import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL
+from services.cli.client import FreshetClient, default_url
+from services.cli.failure import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, CommandError
 from services.cli.output import print_json, print_line
 from services.kernel.release import NoReleaseError, ReleaseError
+from services.local.lag import records_behind
 from services.local.settings import RunSettings
 from services.log.open import open_log
 from services.log.protocol import EventLog, LogError, Topic
@@ -29,7 +31,8 @@ from services.store.meta import Meta, MetaStore
 
 Level = Literal["ok", "warn", "fail"]
 _CHECK_TIMEOUT_S = 10.0
-_LAG_WARN_RECORDS = 10_000  # some seconds of work; more means that the profiler is down or too slow
+_LAG_WARN_RECORDS = 10_000  # some seconds of work; more means an import, or a profiler down or too slow
+_CATCH_UP_S = 1.0  # looked at twice, so far apart, it shows which of them
 _CLOCK_WARN_MS = 2_000  # events more than 5 minutes ahead are rejected; drift shows much earlier
 _UNKNOWN_WARN_SHARE = 0.05
 _SAMPLED_ITEMS = 200
@@ -103,7 +106,8 @@ async def _guarded(
     except TimeoutError:
         return [Finding("fail", part, f"no answer within {_CHECK_TIMEOUT_S:.0f} s", _REACH.get(part, ""))]
     except (StoreError, LogError, ReleaseError) as error:
-        return [Finding("fail", part, str(error), _REACH.get(part, ""))]
+        told = str(error)  # most say themselves which setting to look at
+        return [Finding("fail", part, told, "" if "FRESHET_" in told else _REACH.get(part, ""))]
 
 
 async def _settings(patient: Patient) -> AsyncIterator[Finding]:
@@ -115,6 +119,25 @@ async def _settings(patient: Patient) -> AsyncIterator[Finding]:
         yield Finding(
             "ok", "settings", f"namespace {settings.namespace}, log {settings.log_url.split('@')[-1]}"
         )
+
+
+async def _server(_patient: Patient) -> AsyncIterator[Finding]:
+    """Is one up here? In production, where doctor may run elsewhere, its absence is no failure."""
+    url = default_url()
+    try:
+        async with FreshetClient(url, "") as client:
+            answer = await client.call("GET", "/readyz")
+    except CommandError:
+        mend = "start it: freshet run; FRESHET_HOST and FRESHET_PORT name another place"
+        yield Finding("warn", "server", f"nobody answers at {url}", mend)
+        return
+    if answer.ok and isinstance(answer.body, dict):
+        yield Finding("ok", "server", f"{url} is ready")
+    elif answer.status == 503:
+        yield Finding("fail", "server", f"{url} is not ready: {answer.detail()}")
+    else:
+        mend = "something else has this port? FRESHET_PORT names another one"
+        yield Finding("warn", "server", f"{url} is no Freshet ({answer.status} on /readyz)", mend)
 
 
 async def _log(patient: Patient) -> AsyncIterator[Finding]:
@@ -168,10 +191,17 @@ async def _lag(patient: Patient) -> AsyncIterator[Finding]:
         else:
             lags.append(bound.end - bound.first)
     told = f"lag {sum(lags):,} records ({', '.join(map(str, lags))} by partition)"
-    if max(lags, default=0) > _LAG_WARN_RECORDS:
-        yield Finding("warn", "profiler", told, "is a profiler running? if so, add partitions and replicas")
-    else:
+    if max(lags, default=0) <= _LAG_WARN_RECORDS:
         yield Finding("ok", "profiler", told)
+        return
+    began_s = time.monotonic()
+    await asyncio.sleep(_CATCH_UP_S)
+    later = await records_behind(patient.log, patient.connection)
+    per_s = (sum(lags) - later) / (time.monotonic() - began_s)
+    if per_s > 0:
+        yield Finding("ok", "profiler", f"{told}, done in about {later / per_s:,.0f} s at {per_s:,.0f}/s")
+    else:
+        yield Finding("warn", "profiler", told, "is a profiler running? if so, add partitions and replicas")
 
 
 async def _release(patient: Patient) -> AsyncIterator[Finding]:
@@ -183,6 +213,8 @@ async def _release(patient: Patient) -> AsyncIterator[Finding]:
         yield Finding("warn", "release", str(error), "freshet release init")
         return
     yield Finding("ok", "release", f"{manifest.name}, {manifest.items:,} items")
+    if patient.meta is None:
+        return
     space = await MetaStore(patient.connection).read_space()
     if space is not None and space.name != manifest.space.name:
         yield Finding(
@@ -210,7 +242,7 @@ async def _catalogue(patient: Patient) -> AsyncIterator[Finding]:
         return
     known = await reader.item_ids(patient.meta.epoch, keys)
     share = 1 - len(known) / len(keys)
-    told = f"{share:.0%} of the {len(keys)} most popular items are in no catalogue"
+    told = f"{len(known)} of the {len(keys)} most popular items are in it"
     if share > _UNKNOWN_WARN_SHARE:
         mend = "import the catalogue, or check that events and items spell ids alike"
         yield Finding("warn", "catalogue", told, mend)
@@ -233,6 +265,7 @@ async def _clock(patient: Patient) -> AsyncIterator[Finding]:
 
 _CHECKS: dict[str, Callable[[Patient], AsyncIterator[Finding]]] = {
     "settings": _settings,
+    "server": _server,
     "log": _log,
     "store": _store,
     "profiler": _lag,

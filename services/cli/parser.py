@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NoReturn
 
 _EPILOG = """\
 start here:
@@ -13,17 +14,60 @@ start here:
   freshet items import products.csv --map item_id=sku
   freshet events import events.ndjson
 
-Settings come from the environment; `freshet settings` lists them.
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but something was rejected or needs attention."""
+Settings come from the environment; `freshet settings` lists them. `freshet COMMAND --help` says more.
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 done but something was rejected or needs attention,
+130 interrupted."""
+_EVENTS_EPILOG = """\
+A column is read under its own name, or under the one that --map gives it. Names are those of POST /events:
+user_id (or anonymous_id), event_type, item_id, timestamp, value, price, currency, quantity, rating, order_id,
+items, session_id, context.country and so on; other columns become properties. NDJSON has one event a line.
+
+  freshet events import history.parquet --map user_id=customer --map item_id=sku --set event_type=purchase
+  zcat log.ndjson.gz | freshet events import - --format ndjson
+
+An import that was stopped, by Ctrl-C or a crash, goes on where it was when the same command is run again, and
+counts nothing twice. A file that has grown brings only its new rows. How far an import has come is kept in
+FRESHET_DATA_DIR/imports, by content, mapping and server."""
+_ITEMS_EPILOG = """\
+Names are those of PUT /items/{item_id}: item_id, title, description, url, image_urls, categories, brand,
+tags, price, list_price, currency, language, group_id, available, published_at, expires_at; other columns
+become properties. Several categories, tags or image_urls of one cell stand apart by |, levels of a category
+by >.
+
+  freshet items import products.csv --map item_id=sku --map title=name
+  freshet items import products.csv --delimiter ';' --replace
+
+Importing a file twice is the same as once. Some seconds later `freshet run` builds a day-0 release by itself;
+other deployments: freshet release init."""
+_REPLAY_TEXT = """\
+Rebuild profiles, catalogue and aggregates from the log beside the live ones, then switch. Requests and events
+go on meanwhile. For a store that was lost or emptied, and for a topic that was recreated."""
+_DOCTOR_TEXT = """\
+Look at every part of this deployment (settings, server, log, store, profiler, release, catalogue, clock) and
+say what to mend. Exit status: 0 all is well, 3 something needs attention, 1 something fails."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Keeps the line breaks of its texts, and answers a missing command with its help."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(**options)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and exit with status 2."""
+        if message.endswith("are required: COMMAND"):
+            self.print_help(sys.stderr)
+            self.exit(2)
+        super().error(message)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="freshet",
         description="Real-time recommendations: an event posted now changes the next answer.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"freshet {_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -47,11 +91,7 @@ def _run(commands: Any) -> None:
 def _events(commands: Any) -> None:
     events = _group(commands, "events", "import, send and watch events")
     load = _command(events, "import", "files:events", "import events from CSV, NDJSON or Parquet")
-    load.epilog = (
-        "An import that was stopped goes on where it was when the same command is run again; a file that has "
-        "grown brings only its new rows. Names are those of POST /events; other columns become properties; "
-        "context.country and the like may be columns too."
-    )
+    load.epilog = _EVENTS_EPILOG
     _file_flags(load)
     load.add_argument(
         "--timestamp-unit",
@@ -59,7 +99,9 @@ def _events(commands: Any) -> None:
         help="unit of numeric timestamps (default: by magnitude)",
     )
     load.add_argument(
-        "--restart", action="store_true", help="forget how far an earlier import of this file came"
+        "--restart",
+        action="store_true",
+        help="forget how far an earlier import of this file came; what it sent counts again",
     )
     load.add_argument("--dry-run", action="store_true", help="show the first events as they would be sent")
     send = _command(events, "send", "requests:send", "send one event, or a list of them")
@@ -73,6 +115,7 @@ def _events(commands: Any) -> None:
 def _items(commands: Any) -> None:
     items = _group(commands, "items", "import the catalogue")
     load = _command(items, "import", "files:items", "import items from CSV, NDJSON or Parquet")
+    load.epilog = _ITEMS_EPILOG
     _file_flags(load)
     load.add_argument("--replace", action="store_true", help="hide what the file lacks (available: false)")
     load.add_argument("--force", action="store_true", help="with --replace: hide even more than 20 %%")
@@ -87,7 +130,7 @@ def _release(commands: Any) -> None:
     init.add_argument("--no-promote", action="store_true", help="publish it, but leave the live one as it is")
     listing = _command(release, "list", "releases:listing", "list releases, the live one marked")
     promote = _command(release, "promote", "releases:promote", "make a published release the live one")
-    promote.add_argument("name")
+    promote.add_argument("name", help="as `freshet release list` shows it")
     check = _command(release, "check", "releases:check", "check a release directory against the contract")
     check.add_argument("directory", nargs="?", help="default: the live release")
     publish = _command(
@@ -119,18 +162,20 @@ def _operations(commands: Any) -> None:
     replay = _command(
         commands, "replay", "replay:replay", "rebuild the store from the log beside the live one"
     )
+    replay.description = _REPLAY_TEXT
     replay.add_argument(
         "--allow-partial", action="store_true", help="go on although the log no longer holds everything"
     )
     _json_flag(replay)
     doctor = _command(commands, "doctor", "doctor:doctor", "check this deployment and say what to mend")
+    doctor.description = _DOCTOR_TEXT
     _json_flag(doctor)
 
 
 def _file_flags(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", help="CSV, TSV, NDJSON or Parquet, gzipped or not; - reads standard input")
     command.add_argument("--format", choices=("csv", "tsv", "ndjson", "parquet"), help="default: by the name")
-    command.add_argument("--delimiter", help="of a CSV file (default ,)")
+    command.add_argument("--delimiter", metavar="CHARACTER", help="of a CSV file (default ,)")
     command.add_argument(
         "--map",
         action="append",
@@ -149,6 +194,7 @@ def _file_flags(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--patience-s",
         type=float,
+        metavar="S",
         default=120.0,
         help="how long to wait for a server that is away (default 120)",
     )

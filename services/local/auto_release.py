@@ -12,6 +12,7 @@ import logging
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -40,10 +41,11 @@ log = logging.getLogger(__name__)
 class AutoRelease:
     """Looks at the catalogue now and then. `run` never ends by itself."""
 
-    def __init__(self, connection: Connection, release_url: str) -> None:
+    def __init__(self, connection: Connection, release_url: str, say: Callable[[str], None]) -> None:
         self._meta = MetaStore(connection)
         self._catalogue = CatalogueReader(connection)
         self._release_url = release_url
+        self._say = say
         self._last_count = 0
         self._growing_since_s: float | None = None
 
@@ -104,7 +106,7 @@ class AutoRelease:
     def _promote(self, name: str) -> None:
         if self._covered_items() is not None:  # somebody may have promoted their own meanwhile
             promote(self._release_url, name, time.time_ns() // 1_000_000)
-            log.info("day-0 release %s is live", name)
+            self._say(f"a day-0 release is live, built from the catalogue as it is now: {name}")
 
 
 async def _published(items: Path, release_url: str) -> str:

@@ -15,6 +15,8 @@ _PACKAGE = "fastapi_offline"  # only for the files that it carries
 _FILES = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")
 _CACHE = {"cache-control": "max-age=3600"}  # they change with an installed version only
 _PAGES = frozenset({"/docs", "/docs/oauth2-redirect"})
+# Filled in when somebody tries a call; of what need not be given, only what makes an answer readable.
+_EXAMPLES = {"item_id": "p_67890", "user_id": "u_12345", "fields": "title,price"}
 _TITLE = "Freshet"
 _DESCRIPTION = """\
 Post events, and the next recommendation knows them. To see it:
@@ -60,12 +62,19 @@ def serve_docs(app: FastAPI) -> None:
 
 
 def _introduce(app: FastAPI) -> None:
-    """Title and first steps, in whatever the app says about itself."""
+    """Title, first steps and examples, in whatever the app says about itself."""
     described = app.openapi
 
     def openapi() -> dict[str, Any]:
         schema = described()
         schema["info"] |= {"title": _TITLE, "description": _DESCRIPTION}
+        for methods in schema["paths"].values():
+            for operation in methods.values():
+                for parameter in operation.get("parameters", ()):
+                    if parameter["name"] in _EXAMPLES and (
+                        parameter["required"] or parameter["name"] == "fields"
+                    ):
+                        parameter["example"] = _EXAMPLES[parameter["name"]]
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema

@@ -9,7 +9,8 @@ import time
 
 from services.local.demo_shop import read_shop
 from services.local.welcome import SAMPLE_EVENT
-from tests.e2e.running import FreshetProcess, eventually
+from tests.e2e.running import FreshetProcess, eventually, freshet
+from tests.processes import free_ports
 
 SAMPLE = json.loads(SAMPLE_EVENT)
 
@@ -51,6 +52,10 @@ def test_one_app_for_everything(demo_shop: FreshetProcess) -> None:
     }
     for path in ("/healthz", "/health", "/readyz", "/ready", "/docs", "/metrics"):
         assert demo_shop.call("GET", path)[0] == 200, path
+    loaded = re.findall(r'(?:href|src)="([^"]+)"', demo_shop.get("/docs"))
+    assert len(loaded) == 3
+    for path in loaded:  # all of it from here: the page works without a network
+        assert demo_shop.call("GET", path)[0] == 200, path
     assert {"log", "recommender", "demo"} <= demo_shop.get("/readyz")["checks"].keys()
     exposed = demo_shop.get("/metrics")
     for name in ("freshet_ingest_", "freshet_profiler_", "freshet_recommend"):
@@ -73,8 +78,31 @@ def test_doctor_finds_nothing_amiss(demo_shop: FreshetProcess) -> None:
     )
     told = demo_shop.command("doctor")
     assert told.returncode == 0, told
-    for part in ("settings", "log", "store", "profiler", "release", "catalogue", "clock"):
+    for part in ("settings", "server", "log", "store", "profiler", "release", "catalogue", "clock"):
         assert f"ok   {part}: " in told.stdout
+
+
+def test_doctor_says_what_does_not_answer(demo_shop: FreshetProcess) -> None:
+    told = doctor(demo_shop, FRESHET_PORT=str(free_ports(1)[0]))
+    assert told.returncode == 3
+    assert "warn server: nobody answers at" in told.stdout
+    told = doctor(demo_shop, FRESHET_STORE_URL="redis://127.0.0.1:1")
+    assert told.returncode == 1
+    assert told.stdout.count("fail ") == told.stdout.count("fail store: ") == 1
+    told = doctor(demo_shop, FRESHET_DATA_DIR="nothing_here")
+    assert told.returncode == 1
+    assert "FRESHET_DATA_DIR" in told.stderr
+
+
+def doctor(process: FreshetProcess, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*freshet(), "doctor"],
+        env=process.variables | environment,
+        cwd=process.directory,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_small_commands(demo_shop: FreshetProcess) -> None:

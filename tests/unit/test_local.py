@@ -8,17 +8,20 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 
 from services.cli.__main__ import main
 from services.kernel.event_input import parse_event
 from services.kernel.event_type import EventTypes
 from services.kernel.item import parse_item
-from services.kernel.settings import catalogue
+from services.kernel.settings import HttpSettings, catalogue
 from services.local.data_dir import DataDir
 from services.local.demo_loading import BATCH_RECORDS
 from services.local.demo_shop import read_shop
+from services.local.docs_page import serve_docs
 from services.local.failure import LocalError
 from services.local.settings import RunSettings
+from services.local.welcome import command, welcome
 
 # A profile remembers this many event ids: what a killed loading sends again must stay below it.
 DUPLICATES_REMEMBERED = 128
@@ -113,3 +116,50 @@ def test_an_unknown_setting_is_a_sentence(
     monkeypatch.setenv("FRESHET_PROT", "1")
     assert main(["settings"]) == 1
     assert "FRESHET_PORT" in capsys.readouterr().err
+
+
+def test_the_welcome_has_keys_and_the_way_to_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, _, _ in catalogue():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    plain = welcome(HttpSettings.from_environment(), empty=True)
+    assert "-H" not in plain
+    assert "--url" not in plain
+    assert f"  {command()} items import FILE\n" in plain
+    monkeypatch.setenv("FRESHET_PORT", "8123")
+    assert "import FILE --url http://127.0.0.1:8123\n" in welcome(HttpSettings.from_environment(), empty=True)
+    monkeypatch.setenv("FRESHET_WRITE_KEYS", "w")
+    posting, *reading = _calls(welcome(HttpSettings.from_environment(), empty=False))
+    assert "Bearer w'" in posting
+    assert not any("Bearer" in call for call in reading)
+    monkeypatch.setenv("FRESHET_KEYS", "k")
+    assert all("Bearer k'" in call for call in _calls(welcome(HttpSettings.from_environment(), empty=False)))
+
+
+def _calls(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("  curl")]
+
+
+def test_the_interactive_page_has_first_steps_and_examples() -> None:
+    app = FastAPI()
+
+    @app.get("/users/{user_id}")
+    def _user(user_id: str, fields: str = "") -> str:
+        return user_id + fields
+
+    serve_docs(app)
+    schema = app.openapi()
+    assert "POST /events" in schema["info"]["description"]
+    operation = schema["paths"]["/users/{user_id}"]["get"]
+    assert {p["name"]: p["example"] for p in operation["parameters"]} == {
+        "user_id": "u_12345",
+        "fields": "title,price",
+    }
+
+
+def test_a_command_without_its_second_word_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, told in (([], "freshet items import"), (["release"], "build a day-0 release")):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+        assert told in capsys.readouterr().err
