@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -17,16 +17,16 @@ from services.store.connection import Connection
 from services.store.fence import Fence, encode_optional
 from services.store.keys import AggregateKeys
 from services.store.rows import (
+    PAGE_ITEMS,
+    ROWS_A_CALL,
+    SCORES_A_CALL,
     KeyArray,
     ScoreArray,
     pack_key,
     pack_keys,
-    rows_call,
-    scores_call,
-    top_call,
-    unpack_rows,
+    page_call,
+    unpack_page,
     unpack_scores,
-    unpack_top,
 )
 from services.store.scripts import Script
 
@@ -39,8 +39,9 @@ EVICT_EVERY_RECORDS = 8_192
 MAX_WRITE_BYTES = 8 << 20
 NEIGHBOUR = np.dtype([("item", "<u8"), ("score", "<f8")])  # a co-visitation row is ≤ MAX_NEIGHBOURS of these
 
-# zset_top holds the server for about 5 ms at this many; a list shows 200.
+# How deep an exact list looks into a partition; a list shows 200.
 MAX_TOP = 10_000
+Board = Literal["trend", "popular"]  # half-lives of a day and of 30 days
 _WRITE: Final = Script("aggregate_write")
 _PAIR_BYTES: Final = 44  # score as text, member, their lengths on the wire
 _FIELD_BYTES: Final = 24  # a row's field and lengths
@@ -113,15 +114,18 @@ class AggregateStore:
     ) -> Rows:
         """Trend and popular scores of the items `scored`, rows of the items `visited`. One round trip."""
         keys = self._connection.keys.aggregates(epoch, partition)
-        packed = pack_keys(scored)
-        trend, popular, rows = await self._connection.pipeline(
-            [
-                scores_call(keys.trend, packed),
-                scores_call(keys.popular, packed),
-                rows_call(keys.covis, pack_keys(visited)),
-            ]
+        members, fields = pack_keys(scored, SCORES_A_CALL), pack_keys(visited, ROWS_A_CALL)
+        trend = [("ZMSCORE", keys.trend, some) for some in members]
+        popular = [("ZMSCORE", keys.popular, some) for some in members]
+        replies = await self._connection.pipeline(
+            [*trend, *popular, *(("HMGET", keys.covis, some) for some in fields)]
         )
-        return Rows(unpack_scores(trend), unpack_scores(popular), unpack_rows(rows))
+        half = len(members)
+        return Rows(
+            unpack_scores(replies[:half]),
+            unpack_scores(replies[half : 2 * half]),
+            [row for reply in replies[2 * half :] for row in reply],
+        )
 
     async def write(self, epoch: int, partition: int, write: AggregateWrite) -> bool:
         """One atomic call: everything, or (False) nothing, because the stored fence is not `write.read`.
@@ -151,7 +155,11 @@ class AggregateStore:
 
 
 class AggregateReader:
-    """For the recommender: the sum over all partitions (`range(meta.partitions)`)."""
+    """For the recommender: the sum over all partitions (`range(meta.partitions)`).
+
+    Lists are read in pages, each an exchange of its own: the server works through a pipeline without a look
+    at anybody else, so a pipeline of pages would hold it as long as one large command.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -163,60 +171,90 @@ class AggregateReader:
             Fence.decode(reply) for reply in await self._connection.pipeline([("GET", k.fence) for k in keys])
         ]
 
+    async def page(self, epoch: int, partition: int, board: Board, first: int) -> Ranked:
+        """One partition's items from place `first` on, PAGE_ITEMS of them; fewer mean the end.
+
+        Items move between two pages: one may come twice, one that rose meanwhile not at all.
+        """
+        return Ranked(
+            *unpack_page(
+                await self._connection.execute(*page_call(self._zset(epoch, partition, board), first))
+            )
+        )
+
+    async def shares(self, epoch: int, partition: int, board: Board, items: KeyArray) -> ScoreArray:
+        """Scores (n,) of `items` in one partition, -inf where absent."""
+        zset = self._zset(epoch, partition, board)
+        return unpack_scores(
+            [
+                await self._connection.execute("ZMSCORE", zset, members)
+                for members in pack_keys(items, SCORES_A_CALL)
+            ]
+        )
+
     async def trending(self, epoch: int, partitions: int, limit: int) -> Ranked:
         """The best `limit` items now (half-life of a day)."""
-        return await self._top([keys.trend for keys in self._partition_keys(epoch, partitions)], limit)
+        return await self._top(epoch, partitions, "trend", limit)
 
     async def popular(self, epoch: int, partitions: int, limit: int) -> Ranked:
         """The best `limit` items of the month (half-life of 30 days)."""
-        return await self._top([keys.popular for keys in self._partition_keys(epoch, partitions)], limit)
+        return await self._top(epoch, partitions, "popular", limit)
 
     async def neighbours(
         self, epoch: int, partitions: int, items: Sequence[int], limit: int = MAX_NEIGHBOURS
     ) -> list[Ranked]:
         """What was visited together with each item, in the order of `items`. One round trip (one a node)."""
-        packed = pack_keys(items)
-        replies = await self._connection.pipeline(
-            [rows_call(keys.covis, packed) for keys in self._partition_keys(epoch, partitions)]
-        )
-        rows = [unpack_rows(reply) for reply in replies]
-        return [self._merge_rows([part[index] for part in rows], limit) for index in range(len(items))]
+        fields = pack_keys(items, ROWS_A_CALL)
+        commands = [
+            ("HMGET", keys.covis, some) for keys in self._partition_keys(epoch, partitions) for some in fields
+        ]
+        rows = [row for reply in await self._connection.pipeline(commands) for row in reply]
+        return [self._merge_rows(rows[index :: len(items)], limit) for index in range(len(items))]
 
-    async def _top(self, zsets: list[bytes], limit: int) -> Ranked:
+    async def _top(self, epoch: int, partitions: int, board: Board, limit: int) -> Ranked:
         """1. The highest of each partition.
         2. Exact scores of all of these in every partition, added.
         3. What nobody listed scores at most the sum of the partitions' last: if that could enter, look wider.
 
-        Exact but for what ranks below MAX_TOP in every partition.
+        Exact but for what ranks below MAX_TOP in every partition, and for what changes meanwhile.
         """
         width = min(2 * limit + 64, MAX_TOP)  # twice: the partitions' orders differ in the tail
         while True:
             # Step 1.
-            parts = [
-                unpack_top(reply)
-                for reply in await self._connection.pipeline([top_call(zset, width) for zset in zsets])
-            ]
+            parts = [await self._highest(epoch, partition, board, width) for partition in range(partitions)]
             if not parts:
                 return merge([], [], limit)
-            items = np.unique(np.concatenate([keys for keys, _ in parts]))
+            items = np.unique(np.concatenate([part.items for part in parts]))
             # Step 2.
-            packed = pack_keys(items)
-            replies = await self._connection.pipeline([scores_call(zset, packed) for zset in zsets])
-            ranked = merge([items] * len(zsets), [unpack_scores(reply) for reply in replies], limit)
+            scores = [await self.shares(epoch, partition, board, items) for partition in range(partitions)]
+            ranked = merge([items] * partitions, scores, limit)
             # Step 3.
             unseen = -math.inf
-            for keys, scores in parts:
-                if len(keys) == width:
-                    unseen = float(np.logaddexp2(unseen, scores[-1]))
+            for part in parts:
+                if len(part.items) >= width:
+                    unseen = float(np.logaddexp2(unseen, part.scores[-1]))
             full = len(ranked.items) == limit and bool(limit == 0 or ranked.scores[-1] >= unseen)
             if full or unseen == -math.inf or width == MAX_TOP:
                 return ranked
             width = min(4 * width, MAX_TOP)
 
+    async def _highest(self, epoch: int, partition: int, board: Board, width: int) -> Ranked:
+        """Whole pages, `width` items or more."""
+        pages = [await self.page(epoch, partition, board, 0)]
+        while len(pages[-1].items) == PAGE_ITEMS and len(pages) * PAGE_ITEMS < width:
+            pages.append(await self.page(epoch, partition, board, len(pages) * PAGE_ITEMS))
+        return Ranked(
+            np.concatenate([page.items for page in pages]), np.concatenate([page.scores for page in pages])
+        )
+
     @staticmethod
     def _merge_rows(rows: list[bytes | None], limit: int) -> Ranked:
         parts = [np.frombuffer(row, dtype=NEIGHBOUR) for row in rows if row]
         return merge([part["item"] for part in parts], [part["score"] for part in parts], limit)
+
+    def _zset(self, epoch: int, partition: int, board: Board) -> bytes:
+        keys = self._connection.keys.aggregates(epoch, partition)
+        return keys.trend if board == "trend" else keys.popular
 
     def _partition_keys(self, epoch: int, partitions: int) -> list[AggregateKeys]:
         return [self._connection.keys.aggregates(epoch, partition) for partition in range(partitions)]

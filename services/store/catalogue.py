@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from services.store.connection import Connection
 from services.store.fence import Fence, encode_optional
 from services.store.profiles import MAX_CALL_BYTES, MAX_KEYS_A_CALL
-from services.store.rows import pack_key, pack_keys, rows_call, unpack_rows
+from services.store.rows import ROWS_A_CALL, pack_key, pack_keys
 from services.store.scripts import Script
 
 # What followers may lag behind before they must load everything again; some 6 MB.
@@ -173,7 +173,7 @@ class CatalogueReader:
     async def item_ids(self, epoch: int, item_keys: Sequence[int]) -> dict[int, str]:
         """Ids by key, of items in the catalogue (others: ProfileStore.item_ids)."""
         key = self._connection.keys.catalogue(epoch).keys
-        rows = unpack_rows(await self._connection.execute(*rows_call(key, pack_keys(item_keys))))
+        rows = await self._rows(key, item_keys)
         return {
             item_key: row.decode() for item_key, row in zip(item_keys, rows, strict=True) if row is not None
         }
@@ -208,8 +208,14 @@ class CatalogueReader:
     async def vectors(self, space_id: int, item_keys: Sequence[int]) -> list[NDArray[np.float32] | None]:
         """Vectors (d,) of items that came after the release, in the order asked; read-only arrays."""
         key = self._connection.keys.vectors(space_id)
-        rows = unpack_rows(await self._connection.execute(*rows_call(key, pack_keys(item_keys))))
+        rows = await self._rows(key, item_keys)
         return [None if row is None else np.frombuffer(row, dtype="<f4") for row in rows]
+
+    async def _rows(self, key: bytes, item_keys: Sequence[int]) -> list[bytes | None]:
+        replies = await self._connection.pipeline(
+            [("HMGET", key, fields) for fields in pack_keys(item_keys, ROWS_A_CALL)]
+        )
+        return [row for reply in replies for row in reply]
 
     async def _changes(self, epoch: int, after_id: str, limit: int) -> tuple[list[bytes], bytes, int, int]:
         key = self._connection.keys.catalogue(epoch).changes
