@@ -147,6 +147,8 @@ class State:
             return f"the store does not answer: {str(error) or type(error).__name__}"
         if not self.catalogue.loaded:
             return "the catalogue is still being loaded"
+        if not self.aggregates.loaded:
+            return "trending and popular are still being loaded"
         return None
 
     def degraded(self) -> list[str]:

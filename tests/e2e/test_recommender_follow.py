@@ -72,6 +72,29 @@ def test_items_come_change_and_go(client: httpx.Client, shop: Shop) -> None:
     assert client.get("/items?limit=1").json()["total"] == 121
 
 
+def trending(client: httpx.Client) -> tuple[str, list[str]]:
+    """(strategy, ids) of a short trending list."""
+    content = client.get("/recommend?scenario=trending&n=2").json()
+    return content["strategy"], ids_of(content)
+
+
+def test_the_first_event_of_a_fresh_item_enters_trending(client: httpx.Client, shop: Shop) -> None:
+    assert trending(client)[0] == "catalogue", "nobody did anything yet"
+    shop.aggregate({"p7": 0.0})
+    eventually(lambda: trending(client)[0] == "trending", why="the first event of an empty shop shows")
+    assert trending(client)[1][0] == "p7"
+    shop.put([Item(item_id="new", title="Cheese that is new")])
+    shop.aggregate({"new": 3.0})
+    eventually(lambda: trending(client)[1] == ["new", "p7"], why="an item that came and sold is trending")
+
+
+def test_what_was_trending_before_the_start_is_there_when_ready(shop: Shop) -> None:
+    shop.aggregate({"p3": 5.0, "p9": 4.0})
+    with recommender(shop) as client:
+        ready(client)
+        assert trending(client) == ("trending", ["p3", "p9"])
+
+
 def test_one_of_a_group_stands_in_a_list(client: httpx.Client, shop: Shop) -> None:
     shop.put([Item(item_id=f"size {size}", title="Cheese", group_id="cheese") for size in "SML"])
     eventually(lambda: client.get("/items?limit=1").json()["total"] == 124, why="all are there")
