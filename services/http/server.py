@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import logging
 import signal
 import socket
 from types import FrameType
@@ -20,6 +22,7 @@ _KEEP_ALIVE_S: Final = (
     75  # longer than the idle time of usual load balancers (60 s), or they meet closed sockets
 )
 _BACKLOG: Final = 2048
+_uvicorn_log = logging.getLogger("uvicorn.error")  # which says nothing of sockets it is given
 
 
 def check_binding(settings: HttpSettings) -> None:
@@ -31,6 +34,41 @@ def check_binding(settings: HttpSettings) -> None:
         "set FRESHET_KEYS (and FRESHET_WRITE_KEYS for browsers), "
         "or FRESHET_INSECURE=1 where something else keeps strangers out"
     )
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Sockets bound to all addresses of `host`, not listening yet. Raises SettingsError."""
+    try:
+        found = dict.fromkeys(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(f"FRESHET_HOST={host} is no address of this machine: {error}") from None
+    listeners: list[socket.socket] = []
+    missing: OSError | None = None
+    for family, kind, protocol, _, address in found:
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6 and len(found) > 1:  # alone, `::` takes IPv4 as well
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind(address)
+        except OSError as error:
+            listener.close()
+            if error.errno != errno.EADDRNOTAVAIL:
+                for bound in listeners:
+                    bound.close()
+                raise _explained(error, host, port) from None
+            missing = error  # `::1` of localhost, in a container without IPv6
+        else:
+            listeners.append(listener)
+    if missing is not None and not listeners:
+        raise _explained(missing, host, port)
+    return listeners
+
+
+def _explained(error: OSError, host: str, port: int) -> SettingsError:
+    if error.errno == errno.EADDRINUSE:
+        return SettingsError(f"port {port} of {host} is in use; set FRESHET_PORT to another one")
+    return SettingsError(f"FRESHET_HOST={host} and FRESHET_PORT={port} cannot be bound: {error.strerror}")
 
 
 def server_config(app: FastAPI, log_level: str, **options: Any) -> uvicorn.Config:
@@ -53,13 +91,14 @@ def server_config(app: FastAPI, log_level: str, **options: Any) -> uvicorn.Confi
 def serve(app: FastAPI, settings: HttpSettings, *, log_level: str = "info") -> None:
     """Serve until SIGTERM or Ctrl-C, then finish what is under way (20 s at most). Raises SettingsError.
 
-    Exits with uvicorn's status (1 or 3) when the app cannot bind or start.
+    Exits with uvicorn's status 3 when the app cannot start.
     """
     check_binding(settings)
+    listeners = bind(settings.host, settings.port)
     server = TunedServer(server_config(app, log_level, host=settings.host, port=settings.port))
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, _already_stopping)  # uvicorn raises the signal again once it has stopped
-    server.run()
+    server.run(listeners)
 
 
 class TunedServer(uvicorn.Server):
@@ -68,6 +107,8 @@ class TunedServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tune."""
         await super().startup(sockets)
+        if self.started:
+            _uvicorn_log.info("Freshet listens on http://%s:%d", self.config.host, self.config.port)
         tune_garbage_collector()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

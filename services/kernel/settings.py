@@ -237,8 +237,8 @@ def _is_service_link(name: str, value: str) -> bool:
 
 
 def _explain(error: ValidationError) -> str:
-    lines = [
-        f"{PREFIX}{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
-        for problem in error.errors(include_input=False, include_url=False)
-    ]
+    lines = []
+    for problem in error.errors(include_input=False, include_url=False):
+        name = PREFIX + "_".join(str(part) for part in problem["loc"]).upper()
+        lines.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}")
     return "; ".join(lines)

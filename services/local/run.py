@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import signal
 import socket
@@ -17,7 +16,7 @@ from fastapi import APIRouter
 
 from services.http.app import create_app
 from services.http.part import Part
-from services.http.server import TunedServer, check_binding, server_config
+from services.http.server import TunedServer, bind, check_binding, server_config
 from services.ingest.app import ingest_part
 from services.kernel.metrics import Metrics
 from services.local.background import Background
@@ -25,7 +24,6 @@ from services.local.data_dir import DataDir
 from services.local.demo_loading import DemoMarkFile
 from services.local.docs_page import serve_docs
 from services.local.embedded_valkey import EmbeddedValkey
-from services.local.failure import LocalError
 from services.local.first_start import DemoWish, build_release, decide
 from services.local.settings import RunSettings
 from services.log.open import open_log
@@ -55,19 +53,19 @@ def run(settings: RunSettings, wish: DemoWish) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     with ExitStack() as held:
         data_dir = held.enter_context(DataDir(settings.data_dir))  # 1
-        listener = held.enter_context(_bind(settings.host, settings.port))
+        listeners = [held.enter_context(listener) for listener in bind(settings.host, settings.port)]
         valkey = EmbeddedValkey(data_dir.valkey) if settings.needs_embedded else None
         if valkey is not None:  # 2
             held.callback(valkey.stop)
             valkey.start(_say)
         placed = settings.placed(data_dir, valkey.url if valkey else None)
-        _run_loop(_serve(placed, data_dir, listener, valkey, wish))  # 3
+        _run_loop(_serve(placed, data_dir, listeners, valkey, wish))  # 3
 
 
 async def _serve(
     settings: RunSettings,
     data_dir: DataDir,
-    listener: socket.socket,
+    listeners: list[socket.socket],
     valkey: EmbeddedValkey | None,
     wish: DemoWish,
 ) -> None:
@@ -105,7 +103,7 @@ async def _serve(
         background.server = server
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _already_stopping)  # uvicorn raises the signal again at its end
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=listeners)
     if background.failure is not None:
         raise background.failure
 
@@ -122,24 +120,6 @@ def _identity_part(connection: Connection) -> Part:
         yield
 
     return Part("identity", APIRouter(), running)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    """A bound socket, not listening yet. Raises LocalError."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise LocalError(
-                f"port {port} of {host} is in use; choose another one: FRESHET_PORT={port + 1} freshet run"
-            ) from None
-        raise LocalError(
-            f"{host}:{port} cannot be bound ({error}); FRESHET_HOST and FRESHET_PORT name it"
-        ) from None
-    return listener
 
 
 def _run_loop(work: Coroutine[Any, Any, None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import urlsplit
 
 from services.kernel.settings import LogSettings, SettingsError
@@ -12,12 +13,21 @@ STREAMS_SCHEMES = frozenset(
 )
 
 
+_UNREADABLE: Final = (
+    "FRESHET_LOG_URL cannot be read as scheme://user:password@host:port; percent-encode what is special "
+    "in the password, and put IPv6 addresses in brackets"
+)
+
+
 def open_log(settings: LogSettings) -> EventLog:
     """The log that `settings.log_url` names; connects on first use. Raises SettingsError for a bad URL.
 
     The adapter's client library is imported here and not before: an image carries the one that it needs.
     """
-    scheme = urlsplit(settings.log_url).scheme
+    try:
+        scheme = urlsplit(settings.log_url).scheme
+    except ValueError:  # whose text may hold a piece of the password
+        raise SettingsError(_UNREADABLE) from None
     if scheme in STREAMS_SCHEMES:
         from services.log.streams import StreamsLog
 

@@ -21,16 +21,23 @@ _CLIENT_SCHEMES = {
 
 def client_url(url: str) -> str:
     """The URL as redis-py reads it. Raises SettingsError."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:  # whose text may hold a piece of the password
+        raise SettingsError(
+            "FRESHET_LOG_URL: use valkey://user:password@host:port/0; percent-encode what is special in it"
+        ) from None
     scheme = _CLIENT_SCHEMES.get(parts.scheme)
-    if scheme is None or not (parts.hostname or parts.path.strip("/")):
+    database = parts.path.strip("/")
+    if (
+        scheme is None
+        or not (parts.hostname or database)
+        or (scheme != "unix" and database and not database.isdecimal())
+    ):
         raise SettingsError(
             "FRESHET_LOG_URL: use valkey://host:port/0, rediss://host:port/0 or unix:///path/to/socket?db=0"
         )
-    try:
-        _ = parts.port
-    except ValueError as error:
-        raise SettingsError(f"FRESHET_LOG_URL: {error}") from None
     return urlunsplit((scheme, parts.netloc, parts.path, parts.query, ""))
 
 

@@ -78,7 +78,8 @@ class Link:
             return await connection.read_response()
         except OutOfMemoryError:
             raise LogFullError(
-                f"the event log's server at {self._address} has reached its maxmemory: nothing was appended"
+                f"the event log's server at {self._address} has reached its maxmemory, raise it: "
+                "nothing was appended"
             ) from None
         except AuthenticationError as error:
             await self._drop()
@@ -94,7 +95,10 @@ class Link:
 
     def refusal(self, error: ResponseError) -> LogError:
         """The LogError for an answer that is an error (no permission, read-only replica, disk full)."""
-        return self._unavailable(str(error))
+        reply = str(error)
+        if reply.startswith("MISCONF"):
+            reply = f"it cannot write to its disk, make room there: {reply}"
+        return self._unavailable(reply)
 
     async def close(self) -> None:
         """Close the connection; the next call would open a new one."""

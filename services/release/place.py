@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from services.kernel.release import ReleaseError
+from services.kernel.settings import SettingsError
 
 SMALL_FILE_MAX_BYTES = 1 << 20  # pointers and manifests are a few KB; whatever is larger is something else
 
@@ -37,6 +38,13 @@ class Place(Protocol):
         """Copy a file there. Raises ReleaseError."""
 
 
+class ReleaseUrlError(ReleaseError, SettingsError):
+    """No release can ever come from this FRESHET_RELEASE_URL."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"FRESHET_RELEASE_URL: {text}")
+
+
 def local_path(url: str) -> Path | None:
     """The directory that a plain path or file:// URL names; None for any other URL."""
     if "://" not in url:
@@ -46,7 +54,7 @@ def local_path(url: str) -> Path | None:
 
 
 def open_place(url: str) -> Place:
-    """The place behind a URL. Raises ReleaseError where its file system is not installed."""
+    """The place behind a URL. Raises ReleaseUrlError where its file system is not installed."""
     path = local_path(url)
     return LocalPlace(path) if path is not None else RemotePlace(url)
 
@@ -108,9 +116,9 @@ class RemotePlace:
             # Listings are not cached: a poll must see what another process promoted.
             filesystem, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except ImportError as error:
-            raise ReleaseError(f"{url} needs a package that is not installed: {error}") from None
+            raise ReleaseUrlError(f"{url} needs a package that is not installed: {error}") from None
         except (ValueError, OSError) as error:
-            raise ReleaseError(f"{url} cannot be opened: {error}") from None
+            raise ReleaseUrlError(f"{url} cannot be opened: {error}") from None
         self._filesystem: Any = filesystem
         self._root = str(root).rstrip("/")
         self.url = url

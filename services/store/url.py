@@ -60,6 +60,10 @@ def read_url(url: str, connect_timeout_s: float) -> Target:
         options: dict[str, Any] = dict(parse_url(urlunsplit(parts._replace(scheme=scheme))))
     except ValueError:
         raise StoreMisconfiguredError(_UNREADABLE) from None
+    if scheme != "unix" and parts.path.strip("/") and not parts.path.strip("/").isdecimal():
+        raise StoreMisconfiguredError(
+            f"FRESHET_STORE_URL: after host:port comes the number of a database, not {parts.path!r}"
+        )
     if is_cluster and options.get("db"):
         raise StoreMisconfiguredError("FRESHET_STORE_URL: a cluster has database 0 only; leave the path out")
     kind: type[AbstractConnection] = options.pop("connection_class", Connection)

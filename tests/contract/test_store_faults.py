@@ -331,7 +331,7 @@ def test_a_store_that_hangs_ends_the_call(own: ValkeyServer, namespace: str) -> 
     "url",
     [
         "http://host", "host:6379", "", "valkey://host:notaport", "valkey+cluster://host:1/3",
-        "unix+cluster:///x", "valkey://:pa[ss@host:port", "valkey://:pa[ss/word@host",
+        "valkey://host:1/x", "unix+cluster:///x", "valkey://:pa[ss@host:port", "valkey://:pa[ss/word@host",
     ],
 )  # fmt: skip
 def test_a_url_that_means_nothing_is_refused_at_once(url: str) -> None:

@@ -24,6 +24,7 @@ from services.kernel.release import (
     decode_manifest,
     encode_manifest,
 )
+from services.kernel.settings import SettingsError
 from services.release.files import Release, open_release
 from services.release.repository import check, list_releases, promote, publish
 from services.release.source import ReleaseSource
@@ -263,3 +264,8 @@ def test_a_remote_release_is_cached_by_its_name(release_dir: Path, tmp_path: Pat
     assert (local / "manifest.json").stat().st_ino == kept, "fetched once"
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [name]
     assert json.loads((local / "manifest.json").read_text())["name"] == name
+
+
+def test_a_url_that_nothing_can_open_is_a_setting_to_change(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"FRESHET_RELEASE_URL: nothing://here cannot be opened"):
+        ReleaseSource("nothing://here", tmp_path)
