@@ -181,5 +181,5 @@ def _explain(error: Exception, piece: bytes) -> Malformed:
     if _SURROGATE.search(piece):
         return Malformed("lone_surrogate", r"a \u escape is half of a surrogate pair, which is no character")
     if isinstance(error, msgspec.ValidationError):
-        return Malformed("number_out_of_range", "a number is too large; send a smaller one, or an id as a string")
+        return Malformed("number_out_of_range", "a number is too large; send less, or an id as a string")
     return Malformed("invalid_json", f"{error}; check quotes, commas and brackets")
