@@ -50,6 +50,10 @@ def path_of(name: str, text: str) -> dict[str, Any]:
 
 
 _ID: dict[str, Any] = {"type": "string", "maxLength": 256}
+AFTER = (
+    "a position from the 202 of an event of this user: wait for it, inside the deadline; `fresh` says "
+    "whether it was reached. Positions of items say nothing here"
+)
 _SCENARIO: dict[str, Any] = {"type": "string", "enum": [scenario.value for scenario in Scenario]}
 RECOMMEND_PARAMETERS: list[dict[str, Any]] = [
     parameter(
@@ -59,7 +63,7 @@ RECOMMEND_PARAMETERS: list[dict[str, Any]] = [
     parameter("exclude", {"type": "string"}, "item ids that must not come, comma-separated"),
     parameter("item_id", _ID, "the item of this page: what `similar` starts from"),
     parameter("fields", {"type": "string"}, "catalogue fields to answer, comma-separated, or `all`"),
-    parameter("after", {"type": "string"}, "a position of a 202: wait for it, inside the deadline"),
+    parameter("after", {"type": "string"}, AFTER),
     parameter("anonymous_id", _ID, "another subject whose profile is combined for this answer"),
 ]
 USER = path_of("user_id", "the user")
@@ -104,7 +108,7 @@ def body_of_recommend() -> dict[str, Any]:
         "item_id": _ID,
         "exclude": ids,
         "fields": {"type": "array", "items": {"type": "string"}},
-        "after": {"type": "string"},
+        "after": {"type": "string", "description": AFTER},
         "recent_items": {
             "type": "array",
             "maxItems": MAX_RECENT,
@@ -116,7 +120,11 @@ def body_of_recommend() -> dict[str, Any]:
             "maxItems": MAX_CANDIDATES,
             "description": "rank these instead of the catalogue",
         },
-        "context": {"type": "object", "description": "country, language, device, …"},
+        "context": {
+            "type": "object",
+            "description": "country, language, device, …: checked, and kept for models to come; no list "
+            "depends on it yet",
+        },
         "rows": {"type": "array", "maxItems": MAX_ROWS, "items": row, "description": "several lists at once"},
         "dedupe": {"type": "boolean", "default": True, "description": "an item stands in one row only"},
     }

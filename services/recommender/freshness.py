@@ -1,7 +1,15 @@
 """Read your own writes: `?after=POSITION` waits, inside the deadline, until the profile has got there.
 
-A position is reached when a named subject's profile stands at it or beyond, or when its partition is applied
-that far: then the record changed somebody else's profile, or nobody's.
+Who has reached a position:
+
+1. A named subject's profile that stands at it or beyond: what the record says of that subject is in it.
+2. Its partition's fence, for a record that is none of the named subjects': nobody is named, or each has a
+   profile that the same generation keeps on another partition.
+3. Else it may be a subject's own, and the fence says nothing: it moves before the profiles of its batch are
+   written, and a profiler may die in between. Then the answer is `fresh: false` unless 1. comes true in time,
+   also for the position of a stranger on the subject's partition.
+
+A position does not name its topic. Of a record of items it is read as one of events, and says nothing useful.
 """
 
 from __future__ import annotations
@@ -31,8 +39,6 @@ LOOK_AGAIN_S = 0.01
 # request in PROBE_S still asks it, the others answer at once without it.
 FAILURES_MAX = 5
 PROBE_S = 0.1
-# The profiler moves a partition's fence one round trip before it writes the profiles of the same batch.
-FENCE_LEAD_S = 0.03
 
 
 class Read(NamedTuple):
@@ -94,10 +100,9 @@ class FreshReader:
 
         1. Subscribe first, so that no change between reading and waiting is missed.
         2. Read the profiles; reached by one of them: done.
-        3. Reached by the partition alone: the profile may be one write behind, look for FENCE_LEAD_S more.
+        3. Nobody's of those named, and reached by the partition: done.
         4. Wait for an announcement, or LOOK_AGAIN_S.
         """
-        reached_at_s: float | None = None
         try:
             async with asyncio.timeout(until.part(WAIT_SHARE)), AsyncExitStack() as stack:
                 # 1.
@@ -110,10 +115,8 @@ class FreshReader:
                     if _any_reached(found.profiles, after):
                         return found._replace(fresh=True)
                     # 3.
-                    now_s = time.perf_counter()
-                    if reached_at_s is None and await self._partition_reached(after):
-                        reached_at_s = now_s
-                    if reached_at_s is not None and (not subjects or now_s - reached_at_s >= FENCE_LEAD_S):
+                    foreign = not any(_may_own(profile, after) for profile in found.profiles)
+                    if foreign and await self._partition_reached(after):
                         return found._replace(fresh=True)
                     # 4.
                     await _announced(changes)
@@ -137,6 +140,12 @@ class FreshReader:
 
 def _any_reached(profiles: list[Profile | None], after: Position) -> bool:
     return any(profile is not None and reached(profile.position, after) for profile in profiles)
+
+
+def _may_own(profile: Profile | None, after: Position) -> bool:
+    """Whether the record at `after` may be of this subject: a generation keeps it on one partition."""
+    at = profile.position if profile is not None else None
+    return at is None or at.generation != after.generation or at.partition == after.partition
 
 
 async def _announced(changes: list[Subscription]) -> None:

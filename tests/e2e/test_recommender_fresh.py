@@ -57,13 +57,25 @@ def test_after_waits_for_the_profile(client: httpx.Client, shop: Shop) -> None:
 
 def test_after_of_somebody_else_waits_for_the_partition(client: httpx.Client, shop: Shop) -> None:
     position = shop.event("cat", "p1")
-    later = position._replace(offset=position.offset + 1)
+    later = position._replace(partition=1, offset=position.offset + 1)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(client.get, f"/recommend/cat?after={later}")
         time.sleep(0.1)
         assert not waiting.done()
-        assert shop.aggregate({"p1": 1.0}) == later
+        assert shop.aggregate({"p1": 1.0}, partition=1) == later
         assert waiting.result(PATIENCE_S).json()["fresh"] is True
+
+
+def test_a_fence_says_nothing_of_a_profile_on_its_partition(shop: Shop) -> None:
+    known, new = shop.event("cid", "p1"), "nobody-yet"
+    ahead = shop.aggregate({"p1": 1.0})
+    assert ahead.partition == known.partition
+    with recommender(shop, deadline_ms=200) as client:
+        ready(client)
+        for subject in ("cid", new):  # the record may be of either: its profile would be the next write
+            assert client.get(f"/recommend/{subject}?after={ahead}").json()["fresh"] is False
+        position = shop.event("cid", "p2")
+        assert client.get(f"/recommend/cid?after={position}").json()["fresh"] is True
 
 
 def test_after_without_a_user_waits_for_the_partition(client: httpx.Client, shop: Shop) -> None:
