@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
@@ -84,6 +85,10 @@ class Scores:
         found: list[int] = self.keys[few[order]].tolist()
         return found
 
+    def prepare(self) -> None:
+        """Make what is made at first use."""
+        _ = self._by_key, self._ordered
+
     def top(self, n: int) -> list[int]:
         """Up to `n` (≤ TOP_MAX) best keys, best first; ties by key."""
         return self._ordered[:n]
@@ -96,6 +101,11 @@ class Aggregates:
         self.trending = trending
         self.popular = popular
         self.neighbours = neighbours
+        # Made here, by whoever merges in a thread, and not by the first answer.
+        logs = self._log_counts(popular.scores)
+        self._log_sums = float(logs.sum()), float((logs * logs).sum())
+        for scores in (trending, popular):
+            scores.prepare()
 
     @classmethod
     def empty(cls) -> Aggregates:
@@ -114,11 +124,6 @@ class Aggregates:
                 return scores.best * half_life_s
         return 0.0
 
-    @cached_property
-    def _log_sums(self) -> tuple[float, float]:
-        logs = self._log_counts(self.popular.scores)
-        return float(logs.sum()), float((logs * logs).sum())
-
     def popularity_scale(self, items: int) -> tuple[float, float]:
         """(mean, spread) of `log_counts` over the `items` of a catalogue."""
         items = max(items, len(self.popular), 1)
@@ -136,9 +141,9 @@ class Aggregates:
         """
         scores = np.concatenate([row.scores for row in rows])
         counts = np.exp2(np.minimum(scores - self.newest_s / COVISIT_HALF_LIFE_S, 60.0))
-        lengths = np.array([len(row) for row in rows])
-        best = np.maximum.reduceat(counts, np.cumsum(lengths) - lengths)
-        shares: ScoreArray = counts / np.repeat(best + COVISIT_PRIOR, lengths)
+        lengths = [len(row) for row in rows]
+        best = np.maximum.reduceat(counts, list(accumulate(lengths[:-1], initial=0)))
+        shares: ScoreArray = counts / (best + COVISIT_PRIOR).repeat(lengths)
         return shares
 
     def _log_counts(self, scores: ScoreArray) -> ScoreArray:

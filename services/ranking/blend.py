@@ -9,6 +9,7 @@ score = similarity · z(E·u)             how near to the user, among all items 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -34,8 +35,6 @@ SESSION_Z_MAX: Final = 5.0  # in a small category likeness has no upper end, and
 RECENCY_DECAY: Final = 0.9  # weight of each recent item's neighbours beside the one after it
 SHARE_MIN: Final = 0.03  # a weaker neighbour moves no list, and most of a row are weak
 SESSION_DECAY: Final = 0.8  # the same where the user's vector is made of the last items alone
-# A new item has had no chance to be popular: it starts at the mean of the catalogue.
-NEW_POPULARITY: Final = 0.0
 # Tuned on the demo shop's last orders (`make bench-quality`); films want more similarity (.5), groceries less
 # (.25), each within the other's interval.
 WEIGHTS: Final[Mapping[str, float]] = {
@@ -80,18 +79,21 @@ def neighbours_of(evidence: Evidence, aggregates: Aggregates, catalogue: Catalog
     found = [(place, row) for place, item in enumerate(evidence.recent) if (row := get(item.key))]
     if not found:
         return NO_NEIGHBOURS
-    place_of = np.repeat([place for place, _ in found], [len(row) for _, row in found])
-    share_of = aggregates.covisit_shares([row for _, row in found]) * _RECENCY[place_of]
+    place_of = np.array([place for place, _ in found]).repeat([len(row) for _, row in found])
+    share_of = aggregates.covisit_shares([row for _, row in found]) * _RECENCY.take(place_of)
     rows = np.concatenate([catalogue.places_of(row) for _, row in found])
-    strong = np.flatnonzero((share_of >= SHARE_MIN) & (rows >= 0))
+    (strong,) = ((share_of >= SHARE_MIN) & (rows >= 0)).nonzero()
     if not len(strong):
         return NO_NEIGHBOURS
     rows, share_of, place_of = rows[strong], share_of[strong], place_of[strong]
     # Of each row the strongest last, the nearest in time of equals.
     order = np.lexsort((-place_of, share_of, rows))
     rows, share_of, place_of = rows[order], share_of[order], place_of[order]
-    ends = np.flatnonzero(np.concatenate((rows[1:] != rows[:-1], [True])))
-    total = np.add.reduceat(share_of, np.concatenate(([0], ends[:-1] + 1)))
+    last = np.ones(len(rows) + 1, dtype=np.bool_)  # of its row; and one before the first
+    np.not_equal(rows[1:], rows[:-1], out=last[1:-1])
+    (ends,) = last.nonzero()
+    total = np.add.reduceat(share_of, ends[:-1])
+    ends = ends[1:] - 1
     return Neighbours(rows[ends], np.minimum(total, 1.0), place_of[ends])
 
 
@@ -153,15 +155,14 @@ class Blend:
             mark[catalogue.nearest_new(self._user, NEW_CANDIDATES)] = True
         if self._last_row >= 0:
             mark[catalogue.nearest(self._last_row)[:SESSION_CANDIDATES]] = True
-        return np.flatnonzero(mark[:-1])  # row -1, no item of the catalogue, fell on the last place
+        return mark[:-1].nonzero()[0]  # row -1, no item of the catalogue, fell on the last place
 
     def score(self, rows: RowArray) -> Candidates:
         """The terms of every candidate (`rows` rises), weighted, and their sum."""
         weights, neighbours, repeats = self._weights, self._neighbours, self._evidence.repeats
         similarity = self._likeness(rows)
-        z = self._demand.popularity(rows)
-        new = self._state.catalogue.is_new(rows)
-        popularity = weights["popularity"] * np.where(new, np.maximum(z, NEW_POPULARITY), z)
+        demand = self._demand
+        popularity = weights["popularity"] * np.maximum(demand.popularity(rows), demand.least.take(rows))
         covisitation, repeat = np.zeros(len(rows)), np.zeros(len(rows))
         led_by = np.full(len(rows), -1, dtype=np.int64)
         at, there = _find(neighbours.rows, rows)
@@ -204,7 +205,8 @@ def _similarity(
         return np.zeros(len(raw))
     raw -= mean
     raw /= spread
-    raw[~has] = 0.0
+    if not has.all():
+        raw[~has] = 0.0
     return raw
 
 
@@ -241,12 +243,12 @@ def vector_of_row(row: int, catalogue: Catalogue) -> FloatArray | None:
 
 
 def _unit(vector: ScoreArray) -> FloatArray | None:
-    length = float(np.sqrt((vector * vector).sum()))
+    length = math.sqrt(vector @ vector)
     return (vector / length).astype(np.float32) if length > 1e-9 else None
 
 
 def _find(some: RowArray, rows: RowArray) -> tuple[RowArray, RowArray]:
     """(places in `rows`, which rises; places in `some`) of those of `some` that are there."""
-    at = np.minimum(np.searchsorted(rows, some), len(rows) - 1)
-    there = np.flatnonzero(rows[at] == some)
+    at = np.minimum(rows.searchsorted(some), len(rows) - 1)
+    (there,) = (rows[at] == some).nonzero()
     return at[there], there

@@ -332,12 +332,11 @@ class Catalogue:
         """Rows of the last items that the release does not know, newest first."""
         return np.array(list(islice(self._binding.extras.newest(), NEW_MAX)), dtype=np.int64)
 
-    def is_new(self, rows: RowArray) -> NDArray[np.bool_]:
-        """Which rows the release in use does not know."""
-        binding = self._binding
-        if binding.release is None:
-            return np.zeros(len(rows), dtype=np.bool_)
-        return binding.index_of_row.take(rows) < 0
+    def new_rows(self) -> RowArray:
+        """Rows that the release in use does not know; those of deleted items too."""
+        if self.release is None:
+            return np.zeros(0, dtype=np.int64)
+        return np.flatnonzero(self._binding.index_of_row[: self.row_count] < 0)
 
 
 def _doubled(array: NDArray[Any]) -> NDArray[Any]:

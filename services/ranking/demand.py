@@ -17,6 +17,7 @@ POPULAR_CANDIDATES: Final = 200
 NEW_CANDIDATES: Final = 32
 TRENDING_PLACES: Final = 100  # the best so many are called trending
 POPULAR_PLACES: Final = 200
+NEW_POPULARITY: Final = 0.0
 
 
 class Demand:
@@ -31,6 +32,9 @@ class Demand:
         # Rows that every for_you looks at; one place more, for row -1.
         self.candidates = np.zeros(catalogue.row_count + 1, dtype=np.bool_)
         trending, popular = map(catalogue.rows_of_top, (aggregates.trending, aggregates.popular))
+        # A new item has had no chance to be popular: for_you takes it to be as popular as the mean, at least.
+        self.least = np.full(catalogue.row_count, -np.inf)
+        self.least[catalogue.new_rows()] = NEW_POPULARITY
         self.candidates[trending[:TRENDING_CANDIDATES]] = True
         self.candidates[popular[:POPULAR_CANDIDATES]] = True
         self.candidates[catalogue.newest()[:NEW_CANDIDATES]] = True

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.kernel.bank import RING_CAPACITY, WeightOf, rebuild_bank
+from services.kernel.change import weight_of
 from services.kernel.event_type import EventTypes
 from services.kernel.profile import Profile
 from services.release.files import Release
@@ -28,13 +29,15 @@ class ModelQuestion(NamedTuple):
 class FeedMaker:
     """Makes the feeds of one graph. `sizes` holds the fixed length of an input, absent where it is free."""
 
-    def __init__(self, release: Release, names: Sequence[str], sizes: dict[str, int]) -> None:
+    def __init__(
+        self, release: Release, names: Sequence[str], sizes: dict[str, int], custom_types: str = ""
+    ) -> None:
+        """`custom_types` are the deployment's own event types, as FRESHET_EVENT_TYPES has them."""
         self._release = release
         self._names = frozenset(names)
         self._sizes = sizes
         self._space = release.space.at(0)
-        types = EventTypes(weights=release.event_weights)
-        self._weight_of: WeightOf = types.weight
+        self._weight_of: WeightOf = weight_of(EventTypes(custom_types, release.event_weights))
         self._makers: dict[str, Callable[[Sequence[ModelQuestion]], dict[str, Array]]] = {
             "bank": self._banks,
             "bank_weight": self._banks,

@@ -214,7 +214,7 @@ def _best_first(score: ScoreArray, keys: KeyArray, first: int) -> Iterator[int]:
     left = np.arange(len(score))
     if first < len(score):
         least = np.partition(score, -first)[-first]
-        few = np.flatnonzero(score >= least)
+        (few,) = (score >= least).nonzero()
         yield from few[np.lexsort((keys[few], -score[few]))].tolist()
         left = np.flatnonzero(score < least)
     yield from left[np.lexsort((keys[left], -score[left]))].tolist()

@@ -11,7 +11,7 @@ import numpy as np
 from services.kernel.event_type import EventType
 from services.kernel.item import Item
 from services.ranking.blend import Candidates
-from services.ranking.demand import demand_of
+from services.ranking.demand import NEW_POPULARITY, demand_of
 from services.ranking.evidence import Evidence, RecentItem
 from services.ranking.state import RankingState, Reason
 
@@ -75,7 +75,7 @@ class Reasons:
         for way in self._orders[line]:
             if worths[way] > 0 and (reason := self._ways[way](line)) is not None:
                 return reason
-        if self._catalogue.is_new(np.array([self._rows[line]]))[0]:
+        if self._demand.least[self._rows[line]] == NEW_POPULARITY:
             return NEW
         return self._wanted(line) or self._alike(line) or CATALOGUE
 

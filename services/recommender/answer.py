@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from services.kernel.bank import FloatArray, VectorOf
 from services.kernel.ids import item_key
@@ -135,8 +134,7 @@ def _vector_of(state: State) -> VectorOf:
         found = release.vector_of(key)
         if found is not None or (row := catalogue.row_of_key(key)) < 0:
             return found
-        vectors, has = catalogue.vectors(np.array([row]))
-        return vectors[0] if has[0] else None
+        return catalogue.vector(row)
 
     return vector_of
 
@@ -209,7 +207,11 @@ async def _ask_model(
         asked = [
             serving.batcher.ask(ModelQuestion(profile, requests[0].now_ms, context_key=key)) for key in keys
         ]
-        answers = await within(asyncio.gather(*asked), until.part(MODEL_SHARE))
+        left_s = until.part(MODEL_SHARE)
+        if len(asked) == 1:
+            answers = [await within(asked[0], left_s)]
+        else:
+            answers = await within(asyncio.gather(*asked), left_s)
     except LateError:
         state.tally.fell("model", "late")
     except BusyError:
@@ -274,16 +276,11 @@ def _shape(state: State, row: Row, ranking: Ranking, query: Query, names: dict[i
         item_id = ranked.item_id if ranked.item_id is not None else names.get(ranked.key)
         if item_id is None or item_id in query.exclude:
             continue
-        reason = {"code": ranked.reason.code, "text": ranked.reason.text}
-        if ranked.reason.item_id is not None:
-            reason["item_id"] = ranked.reason.item_id
-        if ranked.reason.category is not None:
-            reason["category"] = ranked.reason.category
         shaped: dict[str, Any] = {
             "item_id": item_id,
-            "score": round(float(ranked.score), 6),
+            "score": round(ranked.score, 6),
             "rank": len(items) + 1,
-            "reason": reason,
+            "reason": ranked.reason,
         }
         if query.fields:
             item = catalogue.item(ranked.row) if ranked.row >= 0 else None

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 # A refused release may have been half copied: it is looked at again, but not at every poll.
 RETRY_REFUSED_S = 30.0
+# A faster model runs on the event loop: a hop to a thread and back takes as much CPU, and adds to latency.
+INLINE_BELOW_S = 0.0005
 HISTORY = 20  # what GET /releases tells
 
 
@@ -123,11 +125,13 @@ class ReleaseFollower:
     def _load(self) -> Serving:
         started_s = time.perf_counter()
         release = open_release(self._source.live())
-        model = OnnxModel(release)
+        model = OnnxModel(release, self._custom_types)
         return Serving(
             release=release,
             model=model,
-            batcher=MicroBatcher(model.run, name=f"model-{release.name}"),
+            batcher=MicroBatcher(
+                model.run, name=f"model-{release.name}", inline=model.run_s < INLINE_BELOW_S
+            ),
             space=release.space.at(0),
             types=EventTypes(self._custom_types, release.event_weights),
             loaded_at_ms=time.time_ns() // 1_000_000,

@@ -17,7 +17,7 @@ from services.kernel.ids import item_key
 from services.kernel.item import Item
 from services.kernel.profile import Profile
 from services.ranking.aggregates import Aggregates, Scores
-from services.ranking.rank import rank, wants_model
+from services.ranking.rank import _best_first, rank, wants_model
 from services.ranking.state import (
     FOR_YOU,
     POPULAR,
@@ -338,3 +338,9 @@ def test_merged_scores_are_sums() -> None:
     assert merged.of(np.array([2, 5, 9, 7], dtype=np.uint64)).tolist() == [3.0, 1.0, 4.0, -math.inf]
     assert merged.top(2) == [9, 2]
     assert Scores.merge([]).top(5) == []
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0]), min_size=1, max_size=40), st.integers(1, 50))
+def test_the_best_sorted_alone_are_in_the_order_of_all(scores: list[float], first: int) -> None:
+    score, keys = np.array(scores), np.random.default_rng(3).permutation(len(scores)).astype(np.uint64)
+    assert list(_best_first(score, keys, first)) == np.lexsort((keys, -score)).tolist()

@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 from services.kernel.event import PoisonError
 from services.kernel.ids import item_key
 from services.kernel.item import Item, encode_item
-from services.ranking.catalogue import NEAREST_KEPT, Catalogue
+from services.ranking.aggregates import Aggregates
+from services.ranking.catalogue import ITEMS_KEPT, NEAREST_KEPT, Catalogue
+from services.ranking.demand import demand_of
 from services.ranking.extras import Extras
+from services.ranking.state import RankingState
 from services.release.files import Release, open_release
 from services.trainer.day0 import build_day0
-from tests.unit.shop import NOW_MS, Items
+from tests.unit.shop import NOW_MS, Items, aggregates_of
 
 CHANGE = st.tuples(
     st.sampled_from(["put", "put", "delete", "hide", "prepare", "bind", "swap"]), st.integers(0, 29)
@@ -51,7 +54,7 @@ def seen_from_outside(catalogue: Catalogue, names: list[str]) -> dict[str, objec
             catalogue.item(row),
             bool(catalogue.servable(rows, NOW_MS)[0]),
             vectors.tobytes() if has[0] else None,
-            bool(catalogue.is_new(rows)[0]),
+            row in catalogue.new_rows(),
             bool(catalogue.category[row]),
         )
     release = catalogue.release
@@ -150,3 +153,53 @@ def test_an_open_release_survives_its_directory(shop_items: Items, tmp_path: Pat
     shutil.rmtree(folder)
     assert float(release.item_vectors.sum()) != 0.0
     assert release.vector_of(keys[3]) is not None
+
+
+def test_an_item_read_before_it_changed_is_the_new_one_after(
+    shop_items: Items, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ITEMS_KEPT > 3
+    monkeypatch.setattr("services.ranking.catalogue.ITEMS_KEPT", 3)
+    catalogue, held = Catalogue(), shop_items[:8]
+    for title in ("one", "two"):
+        for item in held:
+            catalogue.upsert(msgspec.structs.replace(item, title=title))
+        rows = [catalogue.row_of(item.item_id) for item in held]
+        assert [catalogue.item(row).title for row in rows] == [title] * 8
+        assert [catalogue.id_of(row) for row in rows] == [item.item_id for item in held]
+    catalogue.delete(held[7].item_id)
+    with pytest.raises(KeyError):
+        catalogue.item(rows[7])
+
+
+def test_demand_follows_snapshots_and_layouts(shop_items: Items, small: Release) -> None:
+    names = [item.item_id for item in shop_items[:30]]
+    catalogue = Catalogue(small)
+    catalogue.load([encode_item(item) for item in shop_items[:10]])
+    popular = {name: 2.0 + place for place, name in enumerate(names)}
+    state = RankingState(catalogue, aggregates_of({names[0]: 9.0}, popular))
+
+    def check(aggregates: Aggregates) -> None:
+        state.aggregates = aggregates
+        found, fresh = demand_of(state), Catalogue(catalogue.release)
+        fresh.load([encode_item(item) for item in (catalogue.get(name) for name in names) if item])
+        expected = demand_of(RankingState(fresh, aggregates))
+        held = [name for name in names if catalogue.row_of(name) >= 0]
+        mine, others = (np.array([side.row_of(name) for name in held]) for side in (catalogue, fresh))
+        for _ in range(2):  # looked up, then kept
+            np.testing.assert_allclose(found.popularity(mine), expected.popularity(others))
+        assert found.candidates[mine].tolist() == expected.candidates[others].tolist()
+        for marked, wanted in ((found.trending, expected.trending), (found.popular, expected.popular)):
+            assert [row in marked for row in mine.tolist()] == [row in wanted for row in others.tolist()]
+
+    first = state.aggregates
+    check(first)
+    for item in shop_items[10:30]:
+        catalogue.upsert(item)
+    check(first)
+    catalogue.delete(names[3])
+    check(first)
+    catalogue.bind(None)
+    check(first)
+    check(aggregates_of({names[5]: 1.0}, {names[7]: 3.0}))
+    check(Aggregates.empty())

@@ -201,3 +201,23 @@ def test_a_file_that_is_no_graph_is_refused(release: Release, shop_items: list[I
     (folder / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(ReleaseError, match=r"model\.onnx of own-.* cannot be loaded"):
         OnnxModel(open_release(folder, verify=False))
+
+
+def test_a_bank_made_of_a_ring_knows_own_types_and_events_without_value(tmp_path: Path) -> None:
+    from services.kernel.event_type import EventTypes
+    from services.ranking.inputs import FeedMaker
+
+    nodes, constants = last_item_graph()
+    release = open_release(own_release(tmp_path, nodes, [HISTORY], [USER], constants))
+    wishes = "wishlist:200=2.5"
+    wished = EventTypes(wishes, release.event_weights).number("wishlist")
+    deeds = [("item-1", wished), ("item-4", EventType.RATING)]  # a ring without values: NaN stars
+    native, foreign = profile_of(release, [("item-1", VIEW)]), profile_of(None, deeds)
+    maker = FeedMaker(release, ["bank", "bank_weight"], {}, wishes)
+    feeds = maker.feeds([ModelQuestion(native, NOW_MS), ModelQuestion(foreign, NOW_MS)])
+    assert np.isfinite(feeds["bank"]).all()
+    weights = EventTypes(wishes, release.event_weights)
+    last, first = abs(weights.weight(EventType.RATING)), weights.weight(wished)
+    np.testing.assert_allclose(
+        feeds["bank_weight"][1], [first * gamma + last for gamma in release.space.gammas], rtol=1e-6
+    )

@@ -8,7 +8,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.recommender.batching import MAX_BATCH, MAX_WAITING, BusyError, MicroBatcher
+from services.recommender.batching import (
+    MAX_BATCH,
+    MAX_INLINE_BATCH,
+    MAX_WAITING,
+    BusyError,
+    MicroBatcher,
+)
 
 
 class Gate:
@@ -66,14 +72,15 @@ def test_who_gave_up_costs_no_model_time() -> None:
     asyncio.run(scene())
 
 
-def test_an_error_reaches_its_batch_and_the_next_one_runs() -> None:
+@pytest.mark.parametrize("inline", [False, True])
+def test_an_error_reaches_its_batch_and_the_next_one_runs(inline: bool) -> None:
     async def scene() -> None:
         def broken(batch: Sequence[int]) -> list[int]:
             if 1 in batch:
                 raise ValueError("no")
             return [] if 2 in batch else list(batch)
 
-        batcher = MicroBatcher(broken)
+        batcher = MicroBatcher(broken, inline=inline)
         with pytest.raises(ValueError, match="no"):
             await batcher.ask(1)
         with pytest.raises(ValueError, match="answers"):
@@ -94,5 +101,23 @@ def test_closing_answers_what_is_queued_and_takes_no_more() -> None:
             batcher.ask(3)
         gate.open.set()
         assert await asyncio.gather(*answers) == [2, 4]
+
+    asyncio.run(scene())
+
+
+def test_on_the_loop_a_batch_is_what_one_pass_asked() -> None:
+    async def scene() -> None:
+        gate = Gate()
+        gate.open.set()
+        batcher = MicroBatcher(gate, inline=True)
+        count = MAX_INLINE_BATCH + 2
+        answers = [batcher.ask(number) for number in range(count)]
+        answers[1].cancel()
+        assert not gate.batches
+        assert await asyncio.gather(answers[0], *answers[2:]) == [0, *range(4, 2 * count, 2)]
+        assert gate.batches == [[0, *range(2, MAX_INLINE_BATCH + 1)], [MAX_INLINE_BATCH + 1]]
+        batcher.close()
+        with pytest.raises(BusyError):
+            batcher.ask(1)
 
     asyncio.run(scene())
