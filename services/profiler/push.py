@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from services.kernel.problem import Problem, ProblemError
-from services.log.protocol import EventLog, LogError, Record, Topic
+from services.log.protocol import Bounds, EventLog, LogError, Record, Topic
 from services.profiler.consumer import Applier
 from services.profiler.outcomes import BatchDroppedError, SafetyError
 from services.profiler.safety import FenceOf
@@ -29,6 +29,8 @@ _QUEUE_MAX: Final = 10_000
 _LOOK_AGAIN_S: Final = 1.0
 _TRIES_MAX: Final = 4  # a rebalance makes two instances meet once or twice, not more
 _PARTITIONS_MAX: Final = 4096  # as the log's own bound, with room; a bad header must not make more queues
+# Offsets without a record are rare (markers of a foreign transactional producer); each costs a look.
+_GAP_MAX: Final = 16
 
 _Waiting = tuple[Record, asyncio.Future[None]]
 
@@ -76,12 +78,12 @@ class PushIntake:
         """Return when all are applied. Raises ProblemError 503 when any is not: post them again."""
         if self._queued + len(records) > _QUEUE_MAX:
             raise _unavailable("overloaded", "too many records are waiting")
+        if len(self._queues.keys() | {record.position.partition for record in records}) > _PARTITIONS_MAX:
+            raise _unavailable("overloaded", f"records of more than {_PARTITIONS_MAX} partitions")
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[None]] = []
         for record in records:
             partition = record.position.partition
-            if partition not in self._queues and len(self._queues) >= _PARTITIONS_MAX:
-                raise _unavailable("overloaded", f"records of more than {_PARTITIONS_MAX} partitions")
             future: asyncio.Future[None] = loop.create_future()
             futures.append(future)
             self._queues.setdefault(partition, []).append((record, future))
@@ -175,18 +177,39 @@ class PushIntake:
         expected = self._next[partition]
         for index, record in enumerate(records):
             offset = record.position.offset
-            if offset > expected and await self._log.read_at(Topic.EVENTS, partition, offset - 1) is not None:
+            if offset > expected and (problem := await self._gap(partition, expected, offset)):
                 if index:
                     return records[:index]
                 self._next.pop(partition)  # another instance may have applied what is missing
-                raise _unavailable(
-                    "out_of_order",
-                    f"offset {offset} of partition {partition} came before offset {offset - 1} was applied: "
-                    "let the KafkaSource deliver with `ordering: ordered` from `initialOffset: earliest`; if "
-                    "it has delivered that one before, the store has lost it: `freshet replay`",
-                )
+                raise problem
             expected = max(expected, offset + 1)
         return records
+
+    async def _gap(self, partition: int, expected: int, offset: int) -> ProblemError | None:
+        """Why a record may not follow `expected`, or None where the log holds nothing between the two.
+
+        Raises SafetyError where what is missing was trimmed.
+        """
+        held = (await self._log.bounds(Topic.EVENTS)).get(partition, Bounds(0, 0))
+        if offset >= held.end:
+            return _unavailable(
+                "unknown_offset",
+                f"partition {partition} of the log at FRESHET_LOG_URL ends at {held.end} and has no offset "
+                f"{offset}: let the KafkaSource and the profiler read the same topic",
+            )
+        if held.first > expected:
+            await self._applier.starts([partition])
+            return _unavailable("busy", "the log was trimmed meanwhile; post again")
+        if offset - expected <= _GAP_MAX:
+            between = [await self._log.read_at(Topic.EVENTS, partition, at) for at in range(expected, offset)]
+            if not any(between):
+                return None
+        return _unavailable(
+            "out_of_order",
+            f"offset {offset} of partition {partition} came before offset {expected} was applied: "
+            "let the KafkaSource deliver with `ordering: ordered` from `initialOffset: earliest`; if "
+            "it has delivered that one before, the store has lost it: `freshet replay`",
+        )
 
 
 def _problem(error: Exception) -> ProblemError:

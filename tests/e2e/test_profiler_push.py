@@ -152,6 +152,22 @@ def test_a_record_that_came_too_early_is_not_applied(world: World) -> None:
         assert [http.post("/", **binary(record)).status_code for record in records] == [204] * len(records)
 
 
+def test_an_offset_that_the_log_does_not_have_moves_nothing(world: World) -> None:
+    asyncio.run(world.publish_events(make_events(40, 14)))
+    partitions = asyncio.run(records_of(world, 40))
+    partition, records = max(partitions.items(), key=lambda one: len(one[1]))
+    stray = records[-1]._replace(position=records[-1].position._replace(offset=99_999_999))
+    with pushed_to(world) as http:
+        assert http.post("/", **binary(records[0])).status_code == 204
+        refused = http.post("/", **binary(stray))
+        assert refused.status_code == 503
+        assert refused.json()["code"] == "unknown_offset"
+        assert http.get("/readyz").status_code == 200, "a stray post is no reason to stop"
+        for rest in (records[1:], *(other for at, other in partitions.items() if at != partition)):
+            assert [http.post("/", **binary(record)).status_code for record in rest] == [204] * len(rest)
+    assert difference(asyncio.run(expected(world)), asyncio.run(world.dump())) == []
+
+
 def test_two_instances_share_the_fence(world: World) -> None:
     asyncio.run(world.publish_events(make_events(200, 15)))
     partitions = asyncio.run(records_of(world, 200))
