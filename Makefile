@@ -12,10 +12,10 @@ BENCHES := $(patsubst benchmarks/%.py,bench-%,$(filter-out benchmarks/_%,$(wildc
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-run: $(VENV)/.run ## start everything on this machine (ARGS="--empty" and so on)
+run: $(VENV)/.run ## start everything on this machine (ARGS=--empty: without the demo shop)
 	@$(BIN)/freshet run $(ARGS)
 
-test: $(VENV)/.dev ## all tests but the slow ones
+test: $(VENV)/.dev ## all tests but the slow ones (ARGS=tests/unit: only these)
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 test-slow: $(VENV)/.dev ## the long-running tests
@@ -32,7 +32,7 @@ format: $(VENV)/.dev ## put the code in shape
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(BENCHES) ## every program behind a figure in the docs; one JSON object a line on stdout
+bench: $(BENCHES) ## every program behind a figure in the docs; bench-NAME is one of them
 
 $(BENCHES): bench-%: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.$(subst -,_,$*) $(ARGS)
@@ -40,9 +40,14 @@ $(BENCHES): bench-%: $(VENV)/.dev
 clean: ## remove the virtual environment and caches (never the data under .freshet)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-# uv where it is, else venv and pip. A failed install leaves no stamp behind, so the next call tries again.
+# uv where it is, else venv and pip. A failed install leaves no stamp behind, so the next call tries again;
+# an environment whose Python is too old or gone is made anew.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 define install
-	@if [ -z "$(PYTHON)" ]; then echo "Freshet needs Python 3.11 or newer; none was found. Install one, or: make PYTHON=/path/to/python" >&2; exit 1; fi
+	@if ! $(BIN)/python -c '$(NEW_ENOUGH)' 2>/dev/null; then rm -rf $(VENV); \
+		if [ -z "$(PYTHON)" ]; then echo "Freshet needs Python 3.11 or newer; none was found. Install one, or: make PYTHON=/path/to/python" >&2; exit 1; fi; \
+		$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "Freshet needs Python 3.11 or newer, and $(PYTHON) is none; or: make PYTHON=/path/to/python" >&2; exit 1; }; \
+	fi
 	@if command -v uv >/dev/null 2>&1 && uv --version >/dev/null 2>&1; then \
 		{ [ -x $(BIN)/python ] || uv venv -q --python $(PYTHON) $(VENV); } && uv pip install -q --compile-bytecode --python $(BIN)/python -e '.[$(1)]'; \
 	else \

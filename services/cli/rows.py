@@ -173,9 +173,11 @@ def open_rows(argument: str, format_: str | None, delimiter: str | None) -> RowF
     and only what is named can be resumed. Raises CommandError.
     """
     path, name = (_spool(), "standard input") if argument == "-" else (Path(argument), argument)
-    if not path.is_file():
-        raise CommandError(f"{argument}: no such file" if not path.exists() else f"{argument}: not a file")
     try:
+        if not path.is_file():
+            raise CommandError(
+                f"{argument}: no such file" if not path.exists() else f"{argument}: not a file"
+            )
         with path.open("rb") as raw:
             gzipped = raw.read(2) == b"\x1f\x8b"
     except OSError as error:

@@ -63,6 +63,8 @@ A first release is built from the catalogue by itself, a few seconds after it st
 def _key_flags(settings: HttpSettings) -> tuple[str, str]:
     """What `curl` needs to post events, and for everything else."""
     keys, write_keys = sorted(settings.key_set()), sorted(settings.write_key_set())
+    if not sys.stderr.isatty():  # a log is no place for a key
+        keys, write_keys = keys and ["KEY"], write_keys and ["WRITE_KEY"]
     write, read = (
         f" -H 'Authorization: Bearer {found[0]}'" if found else "" for found in (keys or write_keys, keys)
     )

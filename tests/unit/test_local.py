@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections import Counter
@@ -122,6 +123,7 @@ def test_the_welcome_has_keys_and_the_way_to_the_command(monkeypatch: pytest.Mon
     for name, _, _ in catalogue():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("sys.stderr", _Terminal())
     plain = welcome(HttpSettings.from_environment(), empty=True)
     assert "-H" not in plain
     assert "--url" not in plain
@@ -134,6 +136,15 @@ def test_the_welcome_has_keys_and_the_way_to_the_command(monkeypatch: pytest.Mon
     assert not any("Bearer" in call for call in reading)
     monkeypatch.setenv("FRESHET_KEYS", "k")
     assert all("Bearer k'" in call for call in _calls(welcome(HttpSettings.from_environment(), empty=False)))
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert "Bearer KEY'" in welcome(HttpSettings.from_environment(), empty=False), (
+        "a log is no place for a key"
+    )
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def _calls(text: str) -> list[str]:
