@@ -14,9 +14,9 @@ from urllib.parse import unquote
 
 import msgspec
 
-from services.ingest.payload import Malformed
 from services.kernel.event import EVENT_CE_TYPE
 from services.kernel.ids import json_type
+from services.kernel.malformed import Malformed
 
 STRUCTURED: Final = "application/cloudevents+json"
 BATCHED: Final = "application/cloudevents-batch+json"

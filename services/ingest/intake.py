@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.ingest.payload import Malformed
 from services.kernel.event import (
     EVENT_CE_TYPE,
     USER_DELETION_CE_TYPE,
@@ -28,6 +27,7 @@ from services.kernel.item import (
     parse_patch,
     patch_key,
 )
+from services.kernel.malformed import Malformed
 from services.log.protocol import Draft
 
 # A profile tells duplicates while fewer than 128 other events of its subject lie between: a request that is

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
+from services.kernel.malformed import explain_json_error
 from services.kernel.problem import Problem, ProblemError
 
 MAX_ENTRIES: Final = (
@@ -24,18 +24,8 @@ _JSON: Final = frozenset({"", "text/plain", "application/x-www-form-urlencoded",
 _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]+|[\]}]+', re.DOTALL)
 _QUOTE: Final = ord('"')
 _OPENING: Final = b"[{"
-_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-_NOT_A_NUMBER: Final = re.compile(rb"(?:^|[:\[,])\s*-?(?:NaN|Infinity)\b")
 
 _decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder()
-
-
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """An entry of a list that is no JSON. Its neighbours may be."""
-
-    code: str
-    message: str
 
 
 def read_one(body: bytes) -> Any:
@@ -44,7 +34,7 @@ def read_one(body: bytes) -> Any:
     try:
         return _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        malformed = _explain(error, body)
+        malformed = explain_json_error(error, body)
         raise ProblemError(Problem(400, malformed.code, malformed.message)) from None
 
 
@@ -87,7 +77,7 @@ def _mend(body: bytes, error: Exception, media_type: str) -> list[Any]:
             return [_read_piece(piece) for piece in pieces]
     elif _is_lines(body):
         return _read_lines(body)
-    malformed = _explain(error, body)
+    malformed = explain_json_error(error, body)
     raise ProblemError(Problem(400, malformed.code, malformed.message))
 
 
@@ -101,7 +91,7 @@ def _read_piece(piece: bytes) -> Any:
     try:
         return _decoder.decode(piece)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return _explain(error, piece)
+        return explain_json_error(error, piece)
 
 
 def _is_lines(body: bytes) -> bool:
@@ -161,25 +151,3 @@ def _add_scalars(between: bytes, pieces: list[bytes]) -> bool:
         return False
     pieces.extend(scalar for scalar in between.split(b",") if scalar.strip())
     return True
-
-
-def _is_utf8(piece: bytes) -> bool:
-    try:
-        piece.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _explain(error: Exception, piece: bytes) -> Malformed:
-    if isinstance(error, RecursionError):
-        return Malformed("nested_too_deeply", "the JSON is nested too deeply; flatten it")
-    if isinstance(error, UnicodeDecodeError) or not _is_utf8(piece):
-        return Malformed("not_utf8", "the body is not UTF-8; encode it as UTF-8")
-    if _NOT_A_NUMBER.search(piece):
-        return Malformed("not_a_number", "NaN and Infinity are not JSON; leave the field out")
-    if _SURROGATE.search(piece):
-        return Malformed("lone_surrogate", r"a \u escape is half of a surrogate pair, which is no character")
-    if isinstance(error, msgspec.ValidationError):
-        return Malformed("number_out_of_range", "a number is too large; send less, or an id as a string")
-    return Malformed("invalid_json", f"{error}; check quotes, commas and brackets")

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from services.kernel.ids import IdError, read_id
+from services.kernel.malformed import explain_json_error
 from services.kernel.nearest import nearest
 from services.kernel.position import Position
 from services.kernel.timestamps import TimestampError, read_timestamp_ms
@@ -72,8 +73,9 @@ def from_body(body: bytes, fields: frozenset[str]) -> Query:
     """The Query of a POST. Raises QueryError."""
     try:
         given = msgspec.json.decode(body) if body.strip() else {}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise QueryError(400, "invalid_json", f"the body is not JSON: {error}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        malformed = explain_json_error(error, body)
+        raise QueryError(400, malformed.code, malformed.message) from None
     if not isinstance(given, dict):
         raise QueryError(
             422, "invalid_body", 'the body must be a JSON object, like {"user_id": "u_12345", "n": 10}'

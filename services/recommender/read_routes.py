@@ -14,6 +14,7 @@ from starlette.responses import Response
 from services.http.answers import json_answer
 from services.http.raw_path import path_id
 from services.http.raw_route import RawRoute
+from services.kernel.ids import read_id
 from services.kernel.problem import Problem, ProblemError
 from services.recommender.deadline import LateError, within
 from services.recommender.documentation import ITEM, PAGE_PARAMETERS, USER, answers
@@ -118,8 +119,8 @@ def _page_of(parameters: list[tuple[str, str]]) -> tuple[int, str | None]:
         return int(limit_text), None
     try:
         padded = cursor.encode() + b"=" * (-len(cursor) % 4)
-        return int(limit_text), base64.b64decode(padded, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
+        return int(limit_text), read_id(base64.b64decode(padded, altchars=b"-_", validate=True).decode())
+    except (binascii.Error, ValueError):  # IdError too
         detail = "cursor: is not one of ours; take `next_cursor` of the page before"
         raise QueryError(422, "invalid_cursor", detail) from None
 

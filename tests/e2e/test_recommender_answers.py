@@ -170,6 +170,9 @@ def test_bad_parameters_say_what_to_change(client: httpx.Client) -> None:
     problem(client.get("/recommend/u?exclude=%FF"), 400, "invalid_query")
     problem(client.get("/recommend?" + "&".join(["_a=1"] * 1001)), 400, "invalid_query")
     problem(client.post("/recommend", content=b"{"), 400, "invalid_json")
+    problem(client.post("/recommend", content=b"[" * 100_000), 400, "nested_too_deeply")
+    problem(client.post("/recommend", content=b'{"user_id": "\xff"}'), 400, "not_utf8")
+    problem(client.get("/items?cursor=AAAA"), 422, "invalid_cursor")
     problem(client.post("/recommend", content=b" " * ((1 << 20) + 1)), 413, "body_too_large")
     problem(
         client.post("/recommend", json={"recent_items": [{"item_id": "a", "event_type": "veiw"}]}),

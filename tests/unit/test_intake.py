@@ -11,10 +11,10 @@ from services.ingest.intake import (
     take_patch,
     take_user_deletion,
 )
-from services.ingest.payload import Malformed
 from services.kernel.event import UserDeletion, decode_event, decode_log_value
 from services.kernel.event_type import EventTypes
 from services.kernel.item import decode_item, item_id_of_key
+from services.kernel.malformed import Malformed
 
 NOW_MS = 1_790_000_000_000
 TYPES = EventTypes()

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.payload import MAX_ENTRIES, Malformed, read_entries, read_one
+from services.ingest.payload import MAX_ENTRIES, read_entries, read_one
+from services.kernel.malformed import Malformed
 from services.kernel.problem import ProblemError
 
 GOOD = b'{"user_id": "u, ]}\\" [", "n": [1, {"x": []}]}'
