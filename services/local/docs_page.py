@@ -72,7 +72,7 @@ def _introduce(app: FastAPI) -> None:
             for operation in methods.values():
                 for parameter in operation.get("parameters", ()):
                     if parameter["name"] in _EXAMPLES and (
-                        parameter["required"] or parameter["name"] == "fields"
+                        parameter.get("required") or parameter["name"] == "fields"
                     ):
                         parameter["example"] = _EXAMPLES[parameter["name"]]
         return schema
