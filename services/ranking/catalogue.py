@@ -158,6 +158,7 @@ class Catalogue:
             binding.row_of_index[index] = row
         else:
             binding.extras.put(row, release.encoder.vector(item) if release.encoder else None)
+            binding.nearest.pop(int(self.keys[row]), None)
 
     def _detach(self, row: int) -> None:
         binding = self._binding
@@ -302,13 +303,13 @@ class Catalogue:
     def nearest(self, row: int) -> RowArray:
         """Up to NEAREST_KEPT rows whose vectors have the highest product with that of `row`, nearest first.
 
-        A scan over the release (about 2 ms at 100k items) the first time an item is asked for; the answer
-        never changes while the release is in use, so it is kept. New items are in `nearest_new`.
+        A scan over the release (about 2 ms at 100k items) the first time an item is asked for; kept while
+        release and vector are in use. New items are in `nearest_new`.
         """
         binding = self._binding
         if binding.release is None:
             return np.zeros(0, dtype=np.int64)
-        kept = binding.nearest.get(int(self.keys[row])) if binding.index_of_row[row] >= 0 else None
+        kept = binding.nearest.get(int(self.keys[row]))
         if kept is None:
             vector = self.vector(row)
             if vector is None:
@@ -317,10 +318,9 @@ class Catalogue:
             few = min(NEAREST_KEPT, len(scores))
             best = np.argpartition(-scores, few - 1)[:few]
             kept = best[np.lexsort((best, -scores[best]))].astype(np.int32)
-            if binding.index_of_row[row] >= 0:
-                if len(binding.nearest) >= NEAREST_ITEMS_MAX:
-                    del binding.nearest[next(iter(binding.nearest))]
-                binding.nearest[int(self.keys[row])] = kept
+            if len(binding.nearest) >= NEAREST_ITEMS_MAX:
+                del binding.nearest[next(iter(binding.nearest))]
+            binding.nearest[int(self.keys[row])] = kept
         rows = binding.row_of_index[kept]
         return rows[rows >= 0]
 

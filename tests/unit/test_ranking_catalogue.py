@@ -124,6 +124,19 @@ def test_nearest_are_the_nearest(shop_items: Items, release: Release) -> None:
         np.testing.assert_allclose(vectors[found] @ vectors[row], exact, atol=1e-6)
 
 
+def test_nearest_of_a_new_item_follow_its_vector(shop_items: Items, small: Release) -> None:
+    catalogue = Catalogue(small)
+    catalogue.load([encode_item(item) for item in shop_items[:20]])
+    for source in (shop_items[0], shop_items[9]):
+        row = catalogue.upsert(msgspec.structs.replace(source, item_id="new"))
+        alike = catalogue.row_of(source.item_id)
+        vectors, _ = catalogue.vectors(catalogue.nearest(row))
+        mine = catalogue.vector(row)
+        assert mine is not None
+        assert np.all(np.diff(vectors @ mine) < 1e-6)
+        assert alike in catalogue.nearest(row)[:3]
+
+
 def test_extras_find_grow_and_forget() -> None:
     extras = Extras(8)
     generator = np.random.default_rng(5)

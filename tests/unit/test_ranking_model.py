@@ -64,6 +64,17 @@ def test_the_graph_equals_numpy_one_by_one_and_in_batches(
         np.testing.assert_allclose(alone.scores, answer.scores, atol=1e-6)
 
 
+@pytest.mark.parametrize("batch_from", [1, 9])
+def test_together_or_one_by_one_is_the_same_answer(
+    release: Release, model: OnnxModel, monkeypatch: pytest.MonkeyPatch, batch_from: int
+) -> None:
+    profiles = [profile_of(release, [(release.item_ids[index], VIEW)]) for index in (3, 40, 400)]
+    questions = [ModelQuestion(profile, NOW_MS) for profile in profiles]
+    monkeypatch.setattr(model, "_batch_from", batch_from)
+    for profile, answer in zip(profiles, model.run(questions), strict=True):
+        np.testing.assert_allclose(answer.user_vector, expected_vector(profile), atol=2e-5)
+
+
 def test_an_empty_profile_has_a_defined_answer(release: Release, model: OnnxModel) -> None:
     answer = model.run([ModelQuestion(Profile.empty(release.space.at(1)), NOW_MS)])[0]
     assert np.isfinite(answer.scores).all()
