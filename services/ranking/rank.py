@@ -16,7 +16,7 @@ from services.ranking.aggregates import KeyArray, ScoreArray, Scores
 from services.ranking.blend import Blend
 from services.ranking.evidence import Evidence, evidence_of, viewed
 from services.ranking.model import ModelAnswer
-from services.ranking.reasons import CATALOGUE, POPULAR, TRENDING, Reasons
+from services.ranking.reasons import CATALOGUE, POPULAR, TRENDING, Reasons, recently_viewed
 from services.ranking.rules import Rules
 from services.ranking.similar import similar
 from services.ranking.state import (
@@ -175,7 +175,7 @@ def _recently_viewed(made: _List, profile: Profile | None, rules: Rules) -> None
     for place, item in enumerate(viewed(profile, rules.catalogue), 1):
         if made.is_full():
             return
-        reason = Reason("recently_viewed", "You looked at this")
+        reason = recently_viewed(item.type_number)
         if item.row < 0 and rules.candidates is None and item.key not in rules.excluded_keys:
             made.append(RankedItem(None, item.key, -1, 1.0 / place, reason), "session")
         elif item.row >= 0 and rules.allowed(np.array([item.row]))[0]:

@@ -19,10 +19,6 @@ from services.ranking.state import RankingState, Reason
 # price.
 ALIKE_COSINE: Final = 0.7
 
-CODES: Final = (
-    *("similar_to_item", "chosen_with_item", "bought_before", "viewed_before", "same_category"),
-    *("taste", "new", "trending", "popular", "catalogue", "recently_viewed"),
-)
 _LOOKED: Final = frozenset({EventType.VIEW, EventType.CLICK})
 _DEED: Final[Mapping[int, str]] = {
     EventType.PURCHASE: "you bought",
@@ -39,7 +35,7 @@ TRENDING: Final = Reason("trending", "Many people turn to this right now")
 POPULAR: Final = Reason("popular", "Popular over the last weeks")
 CATALOGUE: Final = Reason("catalogue", "From the catalogue")
 NEW: Final = Reason("new", "New in the catalogue")
-TASTE: Final = Reason("taste", "Close to what you have been looking at")
+TASTE: Final = Reason("taste", "Close to your recent choices")
 
 
 def title_of(item: Item) -> str:
@@ -158,3 +154,9 @@ class Reasons:
 def _deed(type_number: int) -> str:
     """What the subject did with an item; nothing for a type of the deployment's own."""
     return _DEED.get(type_number, "you looked at" if type_number in _LOOKED else "")
+
+
+def recently_viewed(type_number: int) -> Reason:
+    """Why an item stands under `recently_viewed`: the newest thing that the subject did with it."""
+    deed = _deed(type_number)
+    return Reason("recently_viewed", f"{deed[0].upper()}{deed[1:]} this" if deed else "Of your recent items")

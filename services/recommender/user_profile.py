@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from math import isnan
 from typing import Any
+
+import numpy as np
 
 from services.kernel.event_type import EventTypes
 from services.kernel.profile import Profile
@@ -47,7 +50,7 @@ async def describe_user(state: State, user_id: str, profile: Profile | None) -> 
             "item_id": ids[key],
             "event_type": state.types.name(number),
             "timestamp": time_s,
-            "value": value if value == value else None,  # noqa: PLR0124 - NaN is no value
+            "value": _as_sent(value),
         }
         for key, time_s, value, number in entries[:RECENT_MAX]
         if key in ids
@@ -82,3 +85,8 @@ def interests(profile: Profile, catalogue: Catalogue, types: EventTypes) -> list
     total = sum(liked.values())
     best = sorted(liked.items(), key=lambda entry: (-entry[1], entry[0]))[:INTERESTS_MAX]
     return [{"category": category, "weight": round(weight / total, 4)} for category, weight in best]
+
+
+def _as_sent(value: float) -> float | None:
+    """The shortest number that the ring's f32 stands for: 2.69, not 2.690000057220459. NaN is no value."""
+    return None if isnan(value) else float(str(np.float32(value)))

@@ -52,9 +52,10 @@ def read_url(url: str, connect_timeout_s: float) -> Target:
     is_cluster = parts.scheme.endswith(_CLUSTER)
     scheme = _SCHEMES.get(parts.scheme.removesuffix(_CLUSTER))
     if scheme is None or (is_cluster and scheme == "unix"):
+        given = f"{parts.scheme}://" if parts.scheme else "a URL without a scheme"
         raise StoreMisconfiguredError(
-            f"FRESHET_STORE_URL: {parts.scheme or 'no scheme'}:// is not one of valkey://, redis://, "
-            "rediss://, unix:///path, valkey+cluster://, redis+cluster://, rediss+cluster://"
+            f"FRESHET_STORE_URL: {given} is not one of valkey://, redis://, rediss://, unix:///path, "
+            "valkey+cluster://, redis+cluster://, rediss+cluster://"
         )
     try:
         options: dict[str, Any] = dict(parse_url(urlunsplit(parts._replace(scheme=scheme))))

@@ -106,8 +106,9 @@ def test_public_parts_have_docstrings() -> None:
         if path.read_text(encoding="utf-8").strip() and not ast.get_docstring(module):
             silent.append(place(path, 1))
         for node in module.body:
-            public = isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            if public and not node.name.startswith("_") and not ast.get_docstring(node):
+            if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if not node.name.startswith("_") and not ast.get_docstring(node):
                 silent.append(f"{place(path, node.lineno)} {node.name}")
     assert not silent, f"say what it is, with shapes, units and errors: {silent}"
 

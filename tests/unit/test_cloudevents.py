@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.ingest.cloudevents import attributes_in_headers, unwrap, with_attributes
-from services.ingest.payload import Malformed
+from services.kernel.malformed import Malformed
 
 DATA = {"user_id": "u", "event_type": "view", "item_id": "i"}
 ENVELOPE: dict[str, Any] = {"specversion": "1.0", "id": "ce-1", "source": "/shop", "type": "freshet.event.v1"}

@@ -72,6 +72,7 @@ def test_together_or_one_by_one_is_the_same_answer(
     questions = [ModelQuestion(profile, NOW_MS) for profile in profiles]
     monkeypatch.setattr(model, "_batch_from", batch_from)
     for profile, answer in zip(profiles, model.run(questions), strict=True):
+        assert answer.user_vector is not None
         np.testing.assert_allclose(answer.user_vector, expected_vector(profile), atol=2e-5)
 
 

@@ -65,7 +65,7 @@ def test_who_gave_up_costs_no_model_time() -> None:
         first, gone, last = batcher.ask(1), batcher.ask(2), batcher.ask(3)
         gone.cancel()
         gate.open.set()
-        assert await asyncio.gather(first, last) == [2, 6]
+        assert list(await asyncio.gather(first, last)) == [2, 6]
         assert gate.batches == [[1], [3]]
         batcher.close()
 
