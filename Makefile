@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(filter-out benchmarks/_%,$(wildcard benchmarks/[a-z]*.py)))
 
-.PHONY: help run test test-slow check format bench clean $(BENCHES)
+.PHONY: help run test check format bench clean $(BENCHES)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,11 +15,8 @@ help: ## this list
 run: $(VENV)/.run ## start everything on this machine (ARGS=--empty: without the demo shop)
 	@$(BIN)/freshet run $(ARGS)
 
-test: $(VENV)/.dev ## all tests but the slow ones (ARGS=tests/unit: only these)
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
-
-test-slow: $(VENV)/.dev ## the long-running tests
-	@$(BIN)/python -m pytest -m slow $(ARGS)
+test: $(VENV)/.dev ## all tests (ARGS=tests/unit: only these)
+	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev ## formatting, lint, types, import contracts, house rules
 	@$(BIN)/ruff format --check .
