@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -59,17 +59,17 @@ class Reasons:
         worths = np.stack([term[places] for term in terms], axis=1)
         self._worths: list[list[float]] = worths.tolist()
         self._orders: list[list[int]] = np.argsort(-worths, axis=1, kind="stable").tolist()
-        self._ways = (self._repeat, self._chosen_with, self._alike, self._wanted)  # one a term
         self._similar: dict[int, Reason] = {}
 
     def all(self) -> list[Reason]:
         """One a line: the term that added most to its score and for which there is evidence."""
-        return [self._of_line(line) for line in range(len(self._rows))]
+        ways = (self._repeat, self._chosen_with, self._alike, self._wanted)  # one a term
+        return [self._of_line(line, ways) for line in range(len(self._rows))]
 
-    def _of_line(self, line: int) -> Reason:
+    def _of_line(self, line: int, ways: Sequence[Callable[[int], Reason | None]]) -> Reason:
         worths = self._worths[line]
         for way in self._orders[line]:
-            if worths[way] > 0 and (reason := self._ways[way](line)) is not None:
+            if worths[way] > 0 and (reason := ways[way](line)) is not None:
                 return reason
         if self._demand.least[self._rows[line]] == NEW_POPULARITY:
             return NEW

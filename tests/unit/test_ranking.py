@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 from typing import Any
@@ -344,3 +345,21 @@ def test_merged_scores_are_sums() -> None:
 def test_the_best_sorted_alone_are_in_the_order_of_all(scores: list[float], first: int) -> None:
     score, keys = np.array(scores), np.random.default_rng(3).permutation(len(scores)).astype(np.uint64)
     assert list(_best_first(score, keys, first)) == np.lexsort((keys, -score)).tolist()
+
+
+def test_an_answer_leaves_nothing_to_the_garbage_collector(
+    state: RankingState, release: Release, shop_items: list[Item]
+) -> None:
+    """What stands in cycles is collected some 50,000 objects at a time, and stops the service for as long."""
+    profile = profile_of(release, [(item.item_id, VIEW) for item in shop_items[::60]])
+    requests = [request(scenario) for scenario in SCENARIOS]
+    for made in requests:
+        answer(state, profile, made)
+    gc.collect()
+    gc.disable()
+    try:
+        for made in requests:
+            answer(state, profile, made)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

@@ -73,7 +73,8 @@ def test_together_or_one_by_one_is_the_same_answer(
     monkeypatch.setattr(model, "_batch_from", batch_from)
     for profile, answer in zip(profiles, model.run(questions), strict=True):
         assert answer.user_vector is not None
-        np.testing.assert_allclose(answer.user_vector, expected_vector(profile), atol=2e-5)
+        assert answer.user_vector is not None
+        assert np.abs(answer.user_vector - expected_vector(profile)).max() < 2e-5
 
 
 def test_an_empty_profile_has_a_defined_answer(release: Release, model: OnnxModel) -> None:
