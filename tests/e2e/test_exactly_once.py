@@ -88,6 +88,7 @@ def start(world: World, point: str, passes: int) -> subprocess.Popen[bytes]:
             *(settings.model_dump_json(exclude={"keys", "write_keys"}), point, str(passes)),
         ],
         cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
         stderr=subprocess.DEVNULL,
     )
 
@@ -104,7 +105,7 @@ def run_killed(
         process = start(world, point, 1 if point.startswith("6") else chance.randrange(1, 4))
         if point == "-":
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.7 + 1.2 * chance.random())
+                process.wait(0.6 + 0.8 * chance.random())
             process.kill()
         assert process.wait(PATIENCE_S) == -signal.SIGKILL, f"did not die at {point}"
     process = start(world, "-", 0)
