@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(filter-out benchmarks/_%,$(wildcard benchmarks/[a-z]*.py)))
 
-.PHONY: help run test check format bench clean $(BENCHES)
+.PHONY: help run test check format bench chaos clean $(BENCHES)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ bench: $(BENCHES) ## every program behind a figure in the docs; bench-NAME is on
 
 $(BENCHES): bench-%: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.$(subst -,_,$*) $(ARGS)
+
+chaos: $(VENV)/.dev ## kill a loaded Freshet again and again, then count what was acknowledged
+	@$(BIN)/python -m benchmarks._chaos $(ARGS)
 
 clean: ## remove the virtual environment and caches (never the data under .freshet)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
