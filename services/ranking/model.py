@@ -71,10 +71,11 @@ class OnnxModel:
     inputs.
     """
 
-    def __init__(self, release: Release, custom_types: str = "") -> None:
+    def __init__(self, release: Release, custom_types: str = "", *, warm: bool = True) -> None:
         """Load, check against the contract and warm up. Raises ReleaseError that names what does not fit.
 
-        `custom_types` are the deployment's own event types, as FRESHET_EVENT_TYPES has them.
+        `custom_types` are the deployment's own event types, as FRESHET_EVENT_TYPES has them. Without `warm`
+        the graph is not run yet: for whoever wants to see each run fail by itself (`probe`).
         """
         self._release = release
         graph = release.manifest.graphs.get(MODEL)
@@ -101,7 +102,8 @@ class OnnxModel:
         self._feeds = FeedMaker(release, [spec.name for spec in found.inputs], sizes, custom_types)
         self.scale = _scale_of(release.item_vectors)
         self._batch_from = 1
-        self.run_s = self._warm_up()
+        self.signature = found
+        self.run_s = self._warm_up() if warm else 0.0
 
     @property
     def release(self) -> Release:
@@ -117,9 +119,17 @@ class OnnxModel:
             return [answer for question in questions for answer in self._run([question])]
         return self._run(questions)
 
+    def feeds(self, questions: Sequence[ModelQuestion]) -> dict[str, NDArray[Any]]:
+        """The inputs that the graph gets for these questions, by name."""
+        return self._feeds.feeds(questions)
+
+    def outputs(self, feeds: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """One run of the graph as it is, nothing mended. Raises whatever the runtime raises."""
+        values = self._session.run(self._outputs, feeds)
+        return dict(zip(self._outputs, values, strict=True))
+
     def _run(self, questions: Sequence[ModelQuestion]) -> list[ModelAnswer]:
-        values = self._session.run(self._outputs, self._feeds.feeds(questions))
-        out = dict(zip(self._outputs, values, strict=True))
+        out = self.outputs(self.feeds(questions))
         vectors: FloatArray | None = out.get("user_vector")
         if vectors is not None:
             vectors[~np.isfinite(vectors)] = 0.0
