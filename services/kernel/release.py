@@ -20,6 +20,7 @@ from typing import NamedTuple
 import msgspec
 
 from services.kernel.bank import Space, space_id_of
+from services.kernel.nearest import nearest
 
 FORMAT_VERSION = 1
 OPSET_MIN, OPSET_MAX = 13, 23  # 13: Gemm and TopK as used here; 23: the newest that the tests have run
@@ -65,7 +66,7 @@ INPUTS: Mapping[str, Tensor] = {
 }
 OUTPUTS: Mapping[str, Tensor] = {
     "item_indices": Tensor("int64", ("B", "k"), "indices of the best items, best first; -1 for none"),
-    "scores": Tensor("float32", ("B", "k"), "their scores, descending; finite"),
+    "scores": Tensor("float32", ("B", "k"), "their scores, descending; finite, or -inf for none"),
     "user_vector": Tensor(
         "float32", ("B", "d"), "the user in the items' space: score = item_vectors · user_vector"
     ),
@@ -213,7 +214,10 @@ def _check_space(space: VectorSpace) -> None:
 def check_graph(name: str, graph: Graph, space: VectorSpace) -> None:
     """Raise ReleaseError unless a graph's inputs and outputs stand in the closed table."""
     if not OPSET_MIN <= graph.opset <= OPSET_MAX:
-        raise ReleaseError(f"graph {name!r} has opset {graph.opset}, expected {OPSET_MIN} to {OPSET_MAX}")
+        raise ReleaseError(
+            f"graph {name!r} has opset {graph.opset}, expected {OPSET_MIN} to {OPSET_MAX}: "
+            "export it with another opset_version"
+        )
     for spec in graph.inputs:
         _check_tensor(f"graph {name!r} input", spec, INPUTS, space)
     for spec in graph.outputs:
@@ -231,7 +235,10 @@ def check_graph(name: str, graph: Graph, space: VectorSpace) -> None:
 def _check_tensor(where: str, spec: TensorSpec, table: Mapping[str, Tensor], space: VectorSpace) -> None:
     expected = table.get(spec.name)
     if expected is None:
-        raise ReleaseError(f"{where} {spec.name!r} is not in the contract; there are {list(table)}")
+        raise ReleaseError(
+            f"{where} {spec.name!r} is not in the contract; the nearest name is "
+            f"{nearest(spec.name, table)!r}, there are {list(table)}"
+        )
     if spec.dtype != expected.dtype:
         raise ReleaseError(f"{where} {spec.name!r} has dtype {spec.dtype}, expected {expected.dtype}")
     wanted = tuple({"K": space.k, "d": space.d}.get(str(size), size) for size in expected.shape)
@@ -239,9 +246,10 @@ def _check_tensor(where: str, spec: TensorSpec, table: Mapping[str, Tensor], spa
         _fits(found, size) for found, size in zip(spec.shape, wanted, strict=True)
     )
     if not fits:
+        fixed_batch = bool(spec.shape) and isinstance(spec.shape[0], int)
         raise ReleaseError(
             f"{where} {spec.name!r} has shape {list(spec.shape)}, expected {list(wanted)} "
-            "(letters are free sizes)"
+            f"({'the batch must be free: export axis 0 as dynamic' if fixed_batch else 'letters are free sizes'})"
         )
 
 
