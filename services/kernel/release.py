@@ -249,7 +249,7 @@ def _check_tensor(where: str, spec: TensorSpec, table: Mapping[str, Tensor], spa
         fixed_batch = bool(spec.shape) and isinstance(spec.shape[0], int)
         raise ReleaseError(
             f"{where} {spec.name!r} has shape {list(spec.shape)}, expected {list(wanted)} "
-            f"({'the batch must be free: export axis 0 as dynamic' if fixed_batch else 'letters are free sizes'})"
+            + ("(the batch must be free: export axis 0 as dynamic)" if fixed_batch else "(letters are free)")
         )
 
 
