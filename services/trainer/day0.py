@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -66,6 +66,25 @@ def build_day0(items: Iterable[Item], out_dir: Path, *, d: int = D_DEFAULT, now_
 
 
 def _build(items: list[Item], directory: Path, d: int, now_ms: int) -> Path:
+    vectors, projection = save_metadata(items, directory, d)
+    space = VectorSpace(
+        name=space_name("day0", (vectors, projection), DEFAULT_GAMMAS),
+        d=d,
+        k=len(DEFAULT_GAMMAS),
+        gammas=DEFAULT_GAMMAS,
+    )
+    graph = save_graph(directory, vectors.shape[0], space, BLEND_OF_DECAYS)
+    draft = Draft("day0", space, len(items), dict(DEFAULT_WEIGHTS), {"model": graph})
+    return finish(directory, draft, now_ms)
+
+
+def save_metadata(items: Sequence[Item], directory: Path, d: int) -> tuple[FloatArray, FloatArray]:
+    """Write all files of a release that come from the items alone, in their order: ids, vectors, encoder,
+    catalogue.
+
+    Answers (vectors f32[items, d], projection f32[DIMENSIONS, d]). Raises ReleaseError for ids that are there
+    twice.
+    """
     features = [hashed_features(item) for item in items]
     counts = document_counts(features)
     config = EncoderConfig(documents=len(items))
@@ -85,15 +104,7 @@ def _build(items: list[Item], directory: Path, d: int, now_ms: int) -> Path:
     (directory / "metrics.json").write_bytes(b"{}\n")
     with (directory / "catalogue.ndjson").open("wb") as file:
         file.writelines(encode_item(item) + b"\n" for item in items)
-    space = VectorSpace(
-        name=space_name("day0", (vectors, projection), DEFAULT_GAMMAS),
-        d=d,
-        k=len(DEFAULT_GAMMAS),
-        gammas=DEFAULT_GAMMAS,
-    )
-    graph = save_graph(directory, vectors.shape[0], space, BLEND_OF_DECAYS)
-    draft = Draft("day0", space, len(items), dict(DEFAULT_WEIGHTS), {"model": graph})
-    return finish(directory, draft, now_ms)
+    return vectors, projection
 
 
 def _projection(features: list[dict[int, str]], encoder: ItemEncoder, d: int) -> FloatArray:
