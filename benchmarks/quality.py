@@ -20,13 +20,13 @@ import msgspec
 import numpy as np
 
 from benchmarks._measure import emit, note
+from services.kernel.contributions import contributions_of
 from services.kernel.event_type import EventType, EventTypes
 from services.kernel.ids import event_hash, item_key
 from services.kernel.item import encode_item, parse_item
 from services.kernel.position import Position
 from services.kernel.profile import SEEN_BOUGHT, Change, Line, Profile, ProfileRules
 from services.local.demo_shop import read_shop
-from services.profiler.contributions import contributions_of
 from services.ranking.aggregates import (
     COVISIT_HALF_LIFE_S,
     POPULAR_HALF_LIFE_S,

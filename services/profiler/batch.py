@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from services.kernel.change import weight_of
+from services.kernel.contributions import Contribution, contributions_of
 from services.kernel.event import item_lines
 from services.kernel.event_type import EventTypes
 from services.kernel.ids import item_key
 from services.kernel.position import Position
 from services.kernel.profile import Change, LayoutError, PositionMismatchError, Profile, ProfileRules
 from services.log.protocol import Topic
-from services.profiler.contributions import Contribution, contributions_of
 from services.profiler.dead_letters import DeadLetter
 from services.profiler.outcomes import SafetyError
 from services.profiler.reading import Work

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
+from services.kernel.covisits import MAX_NEIGHBOURS, NEIGHBOUR
 from services.store.connection import Connection
 from services.store.fence import Fence, encode_optional
 from services.store.keys import AggregateKeys
@@ -30,14 +31,12 @@ from services.store.rows import (
 )
 from services.store.scripts import Script
 
-MAX_NEIGHBOURS = 64  # per item: more never reach a list
 # 200,000 items hold any shop's year of demand and cost about 30 MB a partition besides co-visitation.
 MAX_ITEMS = 200_000
 # Eviction happens where the offset crosses a multiple of this, so it is a function of the log.
 EVICT_EVERY_RECORDS = 8_192
 # One Lua call of 8 MiB holds the server for some 20 ms. The profiler cuts a larger batch in two.
 MAX_WRITE_BYTES = 8 << 20
-NEIGHBOUR = np.dtype([("item", "<u8"), ("score", "<f8")])  # a co-visitation row is ≤ MAX_NEIGHBOURS of these
 
 # How deep an exact list looks into a partition; a list shows 200.
 MAX_TOP = 10_000

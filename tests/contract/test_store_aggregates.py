@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.kernel.covisits import MAX_NEIGHBOURS, NEIGHBOUR
 from services.store.aggregates import (
-    MAX_NEIGHBOURS,
     MAX_WRITE_BYTES,
-    NEIGHBOUR,
     AggregateReader,
     AggregateStore,
     AggregateWrite,

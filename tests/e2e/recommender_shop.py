@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 
 from services.kernel.bank import Space
+from services.kernel.covisits import NEIGHBOUR
 from services.kernel.event_type import EventTypes
 from services.kernel.ids import event_hash, item_key
 from services.kernel.item import Item, encode_item
@@ -24,7 +25,7 @@ from services.recommender.app import create_app
 from services.recommender.settings import RecommenderSettings
 from services.release.files import Release, open_release
 from services.release.source import ReleaseSource
-from services.store.aggregates import NEIGHBOUR, AggregateStore, AggregateWrite
+from services.store.aggregates import AggregateStore, AggregateWrite
 from services.store.catalogue import CatalogueReader, CatalogueWriter, ItemWrite
 from services.store.connection import Connection, connect
 from services.store.fence import Fence

@@ -10,19 +10,22 @@ from hypothesis import strategies as st
 
 from services.kernel.bank import NO_SPACE
 from services.kernel.change import weight_of
-from services.kernel.event_type import EventTypes
-from services.kernel.position import Position
-from services.kernel.profile import Change, Line, Profile, ProfileRules
-from services.profiler.contributions import Contribution, contributions_of, fold, touched
-from services.profiler.covisits import (
+from services.kernel.contributions import Contribution, contributions_of
+from services.kernel.covisits import (
     COVISIT_PAIRS_MAX,
     DAY_S,
+    MAX_NEIGHBOURS,
+    NEIGHBOUR,
     TREND_HALF_LIFE_S,
     add_neighbour,
     log_add,
     term,
 )
-from services.store.aggregates import MAX_NEIGHBOURS, NEIGHBOUR, Rows
+from services.kernel.event_type import EventTypes
+from services.kernel.position import Position
+from services.kernel.profile import Change, Line, Profile, ProfileRules
+from services.profiler.contributions import fold, touched
+from services.store.aggregates import Rows
 
 START_S = 1_700_000_000
 WEIGHTS = weight_of(EventTypes())

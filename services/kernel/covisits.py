@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from services.store.aggregates import MAX_NEIGHBOURS, NEIGHBOUR
-
+MAX_NEIGHBOURS: Final = 64  # per item: more never reach a list
+NEIGHBOUR: Final = np.dtype([("item", "<u8"), ("score", "<f8")])  # a row is ≤ MAX_NEIGHBOURS of these
 DAY_S: Final = 86_400
 TREND_HALF_LIFE_S: Final = DAY_S
 POPULAR_HALF_LIFE_S: Final = 30 * DAY_S
