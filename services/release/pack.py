@@ -79,6 +79,9 @@ def finish(directory: Path, draft: Draft, now_ms: int) -> Path:
     the result breaks the contract. A directory of that name is the same release, and stays.
     """
     files = sorted(path for path in directory.iterdir() if path.is_file())
+    roles = [path.name.split(".", 1)[0] for path in files]
+    if twice := sorted({role for role in roles if roles.count(role) > 1}):
+        raise ReleaseError(f"two files of the release have the role {twice[0]!r}: rename one of them")
     artefacts = {
         path.name.split(".", 1)[0]: Artefact(path.name, sha256_of(path), path.stat().st_size)
         for path in files
