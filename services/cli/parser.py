@@ -39,6 +39,15 @@ by >.
 
 Importing a file twice is the same as once. Some seconds later `freshet run` builds a day-0 release by itself;
 other deployments: freshet release init."""
+_PACK_EPILOG = """\
+docs/MODEL.md lists the inputs that a graph may take, the outputs that it must give, and what each message
+means. The graph is run on short, long, empty and unknown histories before anything is written.
+
+  freshet release pack --model sasrec.onnx --items items.ndjson --vectors vectors.npy --publish --promote
+  freshet release check sasrec.onnx --items items.txt --vectors vectors.npy
+
+Without --vectors they are made from titles, categories, tags and brands of --items; a graph that answers
+user_vector, or takes bank, needs its own."""
 _REPLAY_TEXT = """\
 Rebuild profiles, catalogue and aggregates from the log beside the live ones, then switch. Requests and events
 go on meanwhile. For a store that was lost or emptied, and for a topic that was recreated."""
@@ -131,16 +140,46 @@ def _release(commands: Any) -> None:
     listing = _command(release, "list", "releases:listing", "list releases, the live one marked")
     promote = _command(release, "promote", "releases:promote", "make a published release the live one")
     promote.add_argument("name", help="as `freshet release list` shows it")
-    check = _command(release, "check", "releases:check", "check a release directory against the contract")
-    check.add_argument("directory", nargs="?", help="default: the live release")
+    check = _command(
+        release, "check", "packing:check", "check a release or an ONNX file against the contract, and run it"
+    )
+    check.add_argument("directory", nargs="?", metavar="DIR|FILE.onnx", help="default: the live release")
+    _table_flags(check, "for an ONNX file: ")
+    pack = _command(release, "pack", "packing:pack", "make a release of an ONNX model of your own")
+    pack.epilog = _PACK_EPILOG
+    pack.add_argument("--model", required=True, metavar="M.onnx", help="its weights' files stay beside it")
+    _table_flags(pack)
+    pack.add_argument(
+        "--event-weights",
+        action="append",
+        default=[],
+        metavar="TYPE=W,…",
+        help="what events add to the bank, where not the default, e.g. view=1,purchase=5",
+    )
+    pack.add_argument("--gammas", metavar="G,…", help="the bank's decays (default 0,0.5,0.8,0.92,0.98,1)")
+    pack.add_argument("--kind", default="own", metavar="NAME", help="what its name begins with (default own)")
+    where = pack.add_mutually_exclusive_group(required=True)
+    where.add_argument("--to", metavar="DIR", help="write it below this directory")
+    where.add_argument("--publish", action="store_true", help="write it where releases live")
+    pack.add_argument("--promote", action="store_true", help="with --publish: and make it the live one")
     publish = _command(
         release, "publish", "releases:publish", "copy a release directory to where releases live"
     )
     publish.add_argument("directory")
     publish.add_argument("--promote", action="store_true", help="and make it the live one")
-    for command in (init, listing, promote, check, publish):
+    for command in (init, listing, promote, check, pack, publish):
         command.add_argument("--release-url", metavar="URL", help="default: FRESHET_RELEASE_URL")
         _json_flag(command)
+
+
+def _table_flags(command: argparse.ArgumentParser, when: str = "") -> None:
+    command.add_argument(
+        "--items",
+        required=not when,
+        metavar="I",
+        help=f"{when}the id table, in index order: NDJSON, CSV, Parquet, a JSON list, or one id a line",
+    )
+    command.add_argument("--vectors", metavar="V.npy", help=f"{when}item vectors, floats [items, d]")
 
 
 def _reading(commands: Any) -> None:

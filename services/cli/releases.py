@@ -1,4 +1,4 @@
-"""`freshet release`: build, list, check, publish and promote."""
+"""`freshet release`: build, list, publish and promote. `packing` has the rest."""
 
 from __future__ import annotations
 
@@ -75,35 +75,18 @@ def promote(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def check(arguments: argparse.Namespace) -> int:
-    """Check files, hashes, contract and graph of a release, as a service would before it takes it."""
-    from services.release.repository import check as check_files
-    from services.release.source import ReleaseSource
-
-    directory = (
-        Path(arguments.directory)
-        if arguments.directory
-        else ReleaseSource(release_url(arguments.release_url)).live()
-    )
-    if not directory.is_dir():
-        raise CommandError(f"{directory}: no such directory")
-    manifest = check_files(directory)
-    _check_graph(directory)
-    if arguments.as_json:
-        print_json({"release": manifest.name, "items": manifest.items, "ok": True})
-    else:
-        print_line(f"{manifest.name}: {manifest.items:,} items, all checks passed")
-    return EXIT_OK
-
-
 def publish(arguments: argparse.Namespace) -> int:
-    """Copy a release directory to where releases live."""
+    """Run a release's graph on every kind of user, then copy its directory to where releases live."""
+    from services.ranking.model import OnnxModel
+    from services.ranking.probe import require_sound
+    from services.release.files import open_release
     from services.release.repository import promote as switch
     from services.release.repository import publish as copy
 
     url = release_url(arguments.release_url)
     if not Path(arguments.directory).is_dir():
         raise CommandError(f"{arguments.directory}: no such directory")
+    require_sound(OnnxModel(open_release(Path(arguments.directory)), warm=False))
     name = copy(Path(arguments.directory), url)
     if arguments.promote:
         switch(url, name, _now_ms())
@@ -147,13 +130,6 @@ async def _items_of_store() -> list[Item]:
             return [decode_item(value) async for page in pages for _, value in page]
         finally:
             await connection.close()
-
-
-def _check_graph(directory: Path) -> None:
-    from services.ranking.model import OnnxModel
-    from services.release.files import open_release
-
-    OnnxModel(open_release(directory))
 
 
 def _now_ms() -> int:

@@ -39,7 +39,7 @@ WARM_RUNS: Final = 3  # of which the fastest is what a run takes
 # The runtime packs the item matrix anew for every batch of more than one: of a matrix larger than the caches
 # that takes longer than reading it once a question, up to some size of batch.
 BATCHES_TRIED: Final = (2, 4, 8)
-_ERRORS_ONLY: Final = 3  # ONNX Runtime's scale of severities
+_ERRORS_ONLY, _SILENT = 3, 4  # ONNX Runtime's scale of severities; a probe tells errors in its own words
 
 
 class ModelAnswer(NamedTuple):
@@ -84,7 +84,7 @@ class OnnxModel:
         path = release.file(graph.artefact)
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                str(path), _options(), providers=["CPUExecutionProvider"]
+                str(path), _options(_ERRORS_ONLY if warm else _SILENT), providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # the runtime has a class of its own for each failure
             raise ReleaseError(f"{path.name} of {release.name} cannot be loaded: {error}") from error
@@ -183,13 +183,13 @@ class OnnxModel:
         return min(after - before for before, after in itertools.pairwise(times_s))
 
 
-def _options() -> Any:
+def _options(log_severity: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = (
         1  # one model thread: micro-batches share a scan, threads would share a core
     )
     options.inter_op_num_threads = 1
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = log_severity
     options.enable_cpu_mem_arena = True
     options.enable_mem_pattern = False  # batches come in many sizes
     # Prepacking copies the item matrix out of its mapped file: twice the memory, half the cold start lost.

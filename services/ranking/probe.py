@@ -57,27 +57,33 @@ class Finding(NamedTuple):
         return f"{self.place}, {self.case}: expected {self.expected}; found {self.found}"
 
 
-def probe(model: OnnxModel) -> list[Finding]:
+def probe(model: OnnxModel, *, table: bool = True) -> list[Finding]:
     """Everything that is wrong with the answers of a graph, each kind once, the fatal ones first.
 
     Takes some thirty runs of one user and a few of batches. `model` may be one that was not warmed up.
+    Without `table` the release's id table is not the graph's, and its length says nothing about indices.
     """
-    return _Probe(model).findings()
+    return _Probe(model, table).findings()
 
 
 def require_sound(model: OnnxModel) -> list[Finding]:
     """Probe, and answer the advice alone. Raises ReleaseError that lists all fatal findings."""
-    found = probe(model)
+    return refuse(model.release.name, probe(model))
+
+
+def refuse(name: str, found: list[Finding]) -> list[Finding]:
+    """The advice among findings. Raises ReleaseError that lists the fatal ones."""
     fatal = [finding for finding in found if finding.fatal]
     if fatal:
         listed = "".join(f"\n  - {finding}" for finding in fatal)
-        raise ReleaseError(f"the graph of {model.release.name} breaks the contract when it runs:{listed}")
+        raise ReleaseError(f"the graph of {name} breaks the contract when it runs:{listed}")
     return found
 
 
 class _Probe:
-    def __init__(self, model: OnnxModel) -> None:
+    def __init__(self, model: OnnxModel, table: bool) -> None:
         self._model = model
+        self._table = table
         self._items = model.release.manifest.items
         self._cases = cases(model.release)
         self._found: dict[tuple[str, str], Finding] = {}
@@ -215,8 +221,9 @@ class _Probe:
             at = int(rises[0])
             told = f"{scores[at]:.4g} before {scores[at + 1]:.4g} at place {at}"
             self._add("output 'scores'", text, "falling scores, the best first", told)
-        if indices.min() < -1 or indices.max() >= self._items:
-            worst = indices.max() if indices.max() >= self._items else indices.min()
+        most = self._items - 1 if self._table else int(indices.max())
+        if indices.min() < -1 or indices.max() > most:
+            worst = indices.max() if indices.max() > most else indices.min()
             self._add(
                 "output 'item_indices'",
                 text,
