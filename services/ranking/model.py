@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import mmap
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -39,6 +41,7 @@ WARM_RUNS: Final = 3  # of which the fastest is what a run takes
 # The runtime packs the item matrix anew for every batch of more than one: of a matrix larger than the caches
 # that takes longer than reading it once a question, up to some size of batch.
 BATCHES_TRIED: Final = (2, 4, 8)
+PACKED_PRODUCTS: Final = (b"MatMulInteger", b"MatMulNBits", b"DynamicQuantizeMatMul")
 _ERRORS_ONLY, _SILENT = 3, 4  # ONNX Runtime's scale of severities; a probe tells errors in its own words
 
 
@@ -84,7 +87,9 @@ class OnnxModel:
         path = release.file(graph.artefact)
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                str(path), _options(_ERRORS_ONLY if warm else _SILENT), providers=["CPUExecutionProvider"]
+                str(path),
+                _options(path, _ERRORS_ONLY if warm else _SILENT),
+                providers=["CPUExecutionProvider"],
             )
         except Exception as error:  # the runtime has a class of its own for each failure
             raise ReleaseError(f"{path.name} of {release.name} cannot be loaded: {error}") from error
@@ -183,7 +188,13 @@ class OnnxModel:
         return min(after - before for before, after in itertools.pairwise(times_s))
 
 
-def _options(log_severity: int) -> Any:
+def multiplies_integers(path: Path) -> bool:
+    """Whether a graph multiplies with small whole numbers: the names of its operations stand in its file."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as graph:
+        return any(graph.find(name) >= 0 for name in PACKED_PRODUCTS)
+
+
+def _options(path: Path, log_severity: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = (
         1  # one model thread: micro-batches share a scan, threads would share a core
@@ -192,8 +203,10 @@ def _options(log_severity: int) -> Any:
     options.log_severity_level = log_severity
     options.enable_cpu_mem_arena = True
     options.enable_mem_pattern = False  # batches come in many sizes
-    # Prepacking copies the item matrix out of its mapped file: twice the memory, half the cold start lost.
-    options.add_session_config_entry("session.disable_prepacking", "1")
+    # Prepacking copies a matrix out of its mapped file. Of f32 items that is twice the memory, half the cold
+    # start lost, and no faster for one question. Of an 8-bit copy it is a quarter of that (6 MB and 5 ms at
+    # 100,000 items of 64), and without it the runtime packs anew in every run: .74 instead of .48 ms.
+    options.add_session_config_entry("session.disable_prepacking", "0" if multiplies_integers(path) else "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
