@@ -71,6 +71,14 @@ OUTPUTS: Mapping[str, Tensor] = {
         "float32", ("B", "d"), "the user in the items' space: score = item_vectors · user_vector"
     ),
 }
+# The optional second graph scores the candidates of one list; F columns, named by the manifest's `features`.
+RANKER = "ranker"
+RANKER_INPUTS: Mapping[str, Tensor] = {
+    "features": Tensor("float32", ("N", "F"), "a row for each candidate, columns as `features` names them")
+}
+RANKER_OUTPUTS: Mapping[str, Tensor] = {
+    "scores": Tensor("float32", ("N",), "what the candidates are ordered by; finite")
+}
 OUTPUT_SETS = ({"item_indices", "scores"}, {"user_vector"}, {"item_indices", "scores", "user_vector"})
 
 
@@ -125,7 +133,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """`manifest.json`. Unknown fields are ignored, so that a newer release can be read by an older service.
 
     `event_weights` overrides the default weights by type name. `blend` overrides the ranking's weights.
-    `catalogue_hash` is the sha256 of the id table. Times are Unix ms.
+    `catalogue_hash` is the sha256 of the id table. `features` names the columns of the ranker's input, in
+    their order. Times are Unix ms.
     """
 
     name: str
@@ -139,6 +148,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: int = 0
     event_weights: dict[str, float] = msgspec.field(default_factory=dict)
     blend: dict[str, float] = msgspec.field(default_factory=dict)
+    features: tuple[str, ...] = ()
 
     def artefact(self, role: str) -> Artefact:
         """The file in a role. Raises ReleaseError that lists the roles there are."""
@@ -200,6 +210,11 @@ def check_manifest(manifest: Manifest) -> None:
     for name, graph in manifest.graphs.items():
         manifest.artefact(graph.artefact)
         check_graph(name, graph, manifest.space)
+    if (RANKER in manifest.graphs) != bool(manifest.features):
+        raise ReleaseError(
+            f"the manifest names {len(manifest.features)} features and "
+            f"{'a' if RANKER in manifest.graphs else 'no'} graph {RANKER!r}; one needs the other"
+        )
 
 
 def _check_space(space: VectorSpace) -> None:
@@ -218,12 +233,15 @@ def check_graph(name: str, graph: Graph, space: VectorSpace) -> None:
             f"graph {name!r} has opset {graph.opset}, expected {OPSET_MIN} to {OPSET_MAX}: "
             "export it with another opset_version"
         )
+    inputs, outputs = (RANKER_INPUTS, RANKER_OUTPUTS) if name == RANKER else (INPUTS, OUTPUTS)
     for spec in graph.inputs:
-        _check_tensor(f"graph {name!r} input", spec, INPUTS, space)
+        _check_tensor(f"graph {name!r} input", spec, inputs, space)
     for spec in graph.outputs:
-        _check_tensor(f"graph {name!r} output", spec, OUTPUTS, space)
+        _check_tensor(f"graph {name!r} output", spec, outputs, space)
     if not graph.inputs:
-        raise ReleaseError(f"graph {name!r} takes no input; any of {list(INPUTS)} will do")
+        raise ReleaseError(f"graph {name!r} takes no input; any of {list(inputs)} will do")
+    if name == RANKER:
+        return
     given = {spec.name for spec in graph.outputs}
     if given not in OUTPUT_SETS:
         raise ReleaseError(
@@ -255,7 +273,7 @@ def _check_tensor(where: str, spec: TensorSpec, table: Mapping[str, Tensor], spa
 
 def _fits(found: Dimension, wanted: Dimension) -> bool:
     """A free size may be fixed except the batch; a fixed size must be met, or left open by the graph."""
-    if wanted == "B":
+    if wanted in {"B", "N"}:
         return isinstance(found, str)
     if isinstance(wanted, int):
         return isinstance(found, str) or found == wanted

@@ -134,6 +134,12 @@ class Aggregates:
         """ln(1 + decayed count) of item keys, f64 of the same shape."""
         return self._log_counts(self.popular.of(keys))
 
+    def log_trends(self, keys: KeyArray) -> ScoreArray:
+        """ln(1 + count that decays within days) of item keys, f64 of the same shape."""
+        counts = np.exp2(np.minimum(self.trending.of(keys) - self.newest_s / TREND_HALF_LIFE_S, 60.0))
+        logs: ScoreArray = np.log1p(counts)
+        return logs
+
     def covisit_shares(self, rows: Sequence[Scores]) -> ScoreArray:
         """How strong each neighbour is, 0 to 1: its decayed count over its row's strongest one plus PRIOR.
 

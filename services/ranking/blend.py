@@ -157,7 +157,16 @@ class Blend:
             mark[catalogue.nearest(self._last_row)[:SESSION_CANDIDATES]] = True
         return mark[:-1].nonzero()[0]  # row -1, no item of the catalogue, fell on the last place
 
-    def score(self, rows: RowArray) -> Candidates:
+    @property
+    def neighbours(self) -> Neighbours:
+        """What was chosen with the recent items."""
+        return self._neighbours
+
+    def score(self, rows: RowArray) -> ScoreArray:
+        """What the list is ordered by, of rising `rows`: the sum of the terms."""
+        return self.terms(rows).score
+
+    def terms(self, rows: RowArray) -> Candidates:
         """The terms of every candidate (`rows` rises), weighted, and their sum."""
         weights, neighbours, repeats = self._weights, self._neighbours, self._evidence.repeats
         similarity = self._likeness(rows)

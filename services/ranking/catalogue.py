@@ -266,6 +266,10 @@ class Catalogue:
         """Rows of release indices, -1 where the item is not in the catalogue; same shape."""
         return self._binding.row_of_index[indices]
 
+    def indices_of_rows(self, rows: RowArray) -> RowArray:
+        """Indices in the release of catalogue rows, -1 where it does not know the item; same shape."""
+        return self._binding.index_of_row.take(rows)
+
     def servable(self, rows: RowArray, now_ms: int) -> NDArray[np.bool_]:
         """Which rows may be shown: there, available, published, not expired."""
         found: NDArray[np.bool_] = (

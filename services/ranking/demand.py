@@ -14,6 +14,7 @@ from services.ranking.state import RankingState
 
 TRENDING_CANDIDATES: Final = 100
 POPULAR_CANDIDATES: Final = 200
+LIVELY_CANDIDATES: Final = 50  # trending ones that a trained ranker gets; each costs it a row of features
 NEW_CANDIDATES: Final = 32
 TRENDING_PLACES: Final = 100  # the best so many are called trending
 POPULAR_PLACES: Final = 200
@@ -29,6 +30,7 @@ class Demand:
         self.layout = catalogue.layout
         # Looked up when a row is first asked for: a deep snapshot must not hold up the answer that meets it.
         self._log_counts = np.full(catalogue.row_count, np.nan)
+        self._trends = np.full(catalogue.row_count, np.nan)
         # Rows that every for_you looks at; one place more, for row -1.
         self.candidates = np.zeros(catalogue.row_count + 1, dtype=np.bool_)
         trending, popular = map(catalogue.rows_of_top, (aggregates.trending, aggregates.popular))
@@ -37,7 +39,11 @@ class Demand:
         self.least[catalogue.new_rows()] = NEW_POPULARITY
         self.candidates[trending[:TRENDING_CANDIDATES]] = True
         self.candidates[popular[:POPULAR_CANDIDATES]] = True
-        self.candidates[catalogue.newest()[:NEW_CANDIDATES]] = True
+        # Those among them that a trained ranker does not find by itself.
+        self.lively = np.zeros(catalogue.row_count + 1, dtype=np.bool_)
+        self.lively[trending[:LIVELY_CANDIDATES]] = True
+        new = catalogue.newest()[:NEW_CANDIDATES]
+        self.candidates[new] = self.lively[new] = True
         # Rows that are called so.
         self.trending = frozenset(catalogue.places_of_keys(aggregates.trending.top(TRENDING_PLACES)).tolist())
         self.popular = frozenset(catalogue.places_of_keys(aggregates.popular.top(POPULAR_PLACES)).tolist())
@@ -51,6 +57,15 @@ class Demand:
             logs = self._log_counts.take(rows)
         mean, spread = self._aggregates.popularity_scale(len(self._catalogue))
         return (logs - mean) / spread
+
+    def trend(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """ln(1 + count that decays within days)."""
+        found = self._trends.take(rows)
+        if np.isnan(found.sum()):
+            missing = rows[np.isnan(found)]
+            self._trends[missing] = self._aggregates.log_trends(self._catalogue.keys[missing])
+            found = self._trends.take(rows)
+        return found
 
 
 def demand_of(state: RankingState) -> Demand:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -51,13 +52,24 @@ class RecentItem(NamedTuple):
     time_s: int
 
 
+class Had(NamedTuple):
+    """What the subject had to do with one item of the catalogue before."""
+
+    times: int
+    worth: float  # how much it says that the item is wanted again (REPEAT_WEIGHTS)
+    ago: int  # distinct items since
+    age_s: float  # since the newest of the events
+
+
 class Evidence(NamedTuple):
-    """All that ranking takes from a profile. `recent` is newest first; `repeats` is by row."""
+    """All that ranking takes from a profile. `recent` is newest first; `repeats` and `had` are by row."""
 
     recent: tuple[RecentItem, ...]
     repeats: dict[int, float]
     bought: frozenset[int]  # rows
     idle_s: float  # since the newest event; infinite where there is none
+    events: int = 0  # in the ring
+    had: Mapping[int, Had] = MappingProxyType({})
 
     @property
     def known(self) -> bool:
@@ -77,20 +89,30 @@ def evidence_of(profile: Profile | None, catalogue: Catalogue, now_ms: int) -> E
     latest: dict[int, RecentItem] = {}
     repeats: dict[int, float] = {}
     bought: set[int] = set()
+    times: dict[int, int] = {}
+    first: dict[int, tuple[int, int]] = {}
     for key, time_s, _value, number in reversed(ring.tolist()):
         row = catalogue.row_of_key(key)
         if key not in latest:
             latest[key] = RecentItem(key, row, number, time_s)
+            first[row] = len(latest) - 1, time_s
         if row >= 0:
+            times[row] = times.get(row, 0) + 1
             repeats[row] = repeats.get(row, 0.0) + REPEAT_WEIGHTS.get(number, _OTHER_REPEAT)
             if number == EventType.PURCHASE:
                 bought.add(row)
+    now_s = now_ms / 1000
     recent = [item for item in latest.values() if item.type_number not in _TURNED_AWAY]
     return Evidence(
         tuple(recent[:RECENT_ITEMS]),
         {row: worth for row, worth in repeats.items() if worth > 0},
         frozenset(bought),
-        max(now_ms / 1000 - float(ring["time"][-1]), 0.0),
+        max(now_s - float(ring["time"][-1]), 0.0),
+        len(ring),
+        {
+            row: Had(count, repeats[row], first[row][0], max(now_s - first[row][1], 0.0))
+            for row, count in times.items()
+        },
     )
 
 

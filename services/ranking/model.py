@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from services.kernel.profile import Profile
 from services.kernel.release import (
     Graph,
+    RANKER,
     ReleaseError,
     TensorSpec,
     check_graph,
 )
 from services.ranking.inputs import FeedMaker, ModelQuestion
+from services.ranking.ranker import OnnxRanker
 from services.release.files import Release
 
 FloatArray = NDArray[np.float32]
@@ -106,6 +108,8 @@ class OnnxModel:
         }
         self._feeds = FeedMaker(release, [spec.name for spec in found.inputs], sizes, custom_types)
         self.scale = _scale_of(release.item_vectors)
+        # The second stage, where the release has one.
+        self.ranker = OnnxRanker(release) if RANKER in release.manifest.graphs else None
         self._batch_from = 1
         self.signature = found
         self.run_s = self._warm_up() if warm else 0.0

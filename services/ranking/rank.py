@@ -16,6 +16,7 @@ from services.ranking.aggregates import KeyArray, ScoreArray, Scores
 from services.ranking.blend import Blend
 from services.ranking.evidence import Evidence, evidence_of, viewed
 from services.ranking.model import ModelAnswer
+from services.ranking.ranked import Ranked
 from services.ranking.reasons import CATALOGUE, POPULAR, TRENDING, Reasons, recently_viewed
 from services.ranking.rules import Rules
 from services.ranking.similar import similar
@@ -197,16 +198,28 @@ def _for_you(
     blend = Blend(state, evidence, answer)
     if not blend.founded:
         return
-    rows = blend.rows() if rules.candidates is None else np.array(sorted(rules.candidates), dtype=np.int64)
+    ranker = state.model.ranker if state.model is not None and blend.by_model else None
+    if ranker is not None and answer is not None:
+        source: Blend | Ranked = Ranked(state, evidence, answer, ranker, blend.neighbours)
+    else:
+        source = blend
+    rows = source.rows() if rules.candidates is None else np.array(sorted(rules.candidates), dtype=np.int64)
     rows = rows[rules.allowed(rows)]
     if not len(rows):
         return
-    scored = blend.score(rows)
-    order = _best_first(scored.score, catalogue.keys[rows], FIRST_TIMES * made.n)
+    score = source.score(rows)
+    order = _best_first(score, catalogue.keys[rows], FIRST_TIMES * made.n)
     places = _chosen(order, rows, rules, made)
     strategy = "model" if blend.by_model else "session"
-    for at, reason in zip(places, Reasons(state, evidence, scored, places).all(), strict=True):
-        made.add_taken(int(rows[at]), float(scored.score[at]), reason, strategy)
+    for at, reason in zip(places, _reasons(state, evidence, blend, rows[places]), strict=True):
+        made.add_taken(int(rows[at]), float(score[at]), reason, strategy)
+
+
+def _reasons(state: RankingState, evidence: Evidence, blend: Blend, shown: RowArray) -> list[Reason]:
+    """Why each row of `shown` stands there: its terms are worked out for what is shown alone."""
+    rising = np.sort(shown)
+    places: list[int] = np.searchsorted(rising, shown).tolist()
+    return Reasons(state, evidence, blend.terms(rising), places).all()
 
 
 def _best_first(score: ScoreArray, keys: KeyArray, first: int) -> Iterator[int]:

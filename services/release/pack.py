@@ -41,6 +41,7 @@ class Draft(NamedTuple):
     event_weights: dict[str, float]
     graphs: Mapping[str, Graph]
     blend: Mapping[str, float] = {}
+    features: Sequence[str] = ()
 
 
 def save_array(directory: Path, file: str, array: NDArray[Any]) -> None:
@@ -97,6 +98,7 @@ def finish(directory: Path, draft: Draft, now_ms: int) -> Path:
         created_at_ms=now_ms,
         event_weights=draft.event_weights,
         blend=dict(draft.blend),
+        features=tuple(draft.features),
     )
     manifest = msgspec.structs.replace(bare, name=content_name(bare))
     check_manifest(manifest)
