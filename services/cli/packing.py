@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from services.kernel.settings import EventSettings
 
 # What `check` takes for a catalogue where it is given a graph alone.
 NO_TABLE = ("item-0",)
+WEIGHT_MAX = 1000.0  # as of FRESHET_EVENT_TYPES: far above any sensible ratio, far below what f32 loses
 
 
 def pack(arguments: argparse.Namespace) -> int:
@@ -78,7 +80,7 @@ def _check_file(arguments: argparse.Namespace, path: Path) -> int:
     """A graph that is in no release yet. Without an id table it is tried with a catalogue of one item."""
     with tempfile.TemporaryDirectory(prefix="freshet-check-") as scratch:
         chosen = argparse.Namespace(
-            **{**vars(arguments), "model": str(path), "kind": "own", "gammas": None, "event_weights": []}
+            **vars(arguments), model=str(path), kind="own", gammas=None, event_weights=[], blend=[]
         )
         if arguments.items:
             _, advice = _packed(chosen, Path(scratch))
@@ -130,6 +132,7 @@ def _packed(arguments: argparse.Namespace, scratch: Path) -> tuple[Path, list[An
         kind=arguments.kind,
         gammas=_gammas(arguments.gammas),
         event_weights=_weights(arguments.event_weights),
+        blend=_blend(arguments.blend),
     )
     return pack_own(own, scratch, _now_ms())
 
@@ -147,21 +150,39 @@ def _weights(texts: Sequence[str]) -> dict[str, float]:
     """The default weights with those of `--event-weights view=1,add_to_cart=3` in their place."""
     types = EventTypes(EventSettings.from_environment().event_types)
     weights = types.weights()
-    for pair in (pair for text in texts for pair in text.split(",") if pair.strip()):
-        spelling, _, number = pair.partition("=")
+    for spelling, weight in _pairs("--event-weights", texts, "purchase=5"):
         try:
-            name, weight = types.canonical(spelling.strip()), float(number)
-        except ValueError as error:  # an unknown type, too
+            weights[types.canonical(spelling)] = weight
+        except ValueError as error:
             raise CommandError(
-                f"--event-weights: expected type=number such as purchase=5, found {pair.strip()!r} "
-                f"({error}); types of your own stand in FRESHET_EVENT_TYPES"
+                f"--event-weights: {error}; types of your own stand in FRESHET_EVENT_TYPES"
             ) from None
-        if not -1000.0 <= weight <= 1000.0:  # as of FRESHET_EVENT_TYPES; NaN is none of these either
-            raise CommandError(
-                f"--event-weights: expected weights from -1000 to 1000, found {pair.strip()!r}"
-            )
-        weights[name] = weight
     return weights
+
+
+def _blend(texts: Sequence[str]) -> dict[str, float]:
+    """The ranking's weights that `--blend similarity=1,popularity=0` overrides."""
+    from services.ranking.blend import WEIGHTS
+
+    blend = dict(_pairs("--blend", texts, "similarity=0.5"))
+    if unknown := sorted(blend.keys() - WEIGHTS.keys()):
+        raise CommandError(f"--blend: expected {', '.join(WEIGHTS)}; found {unknown[0]!r}")
+    return blend
+
+
+def _pairs(flag: str, texts: Sequence[str], example: str) -> Iterator[tuple[str, float]]:
+    for pair in (pair.strip() for text in texts for pair in text.split(",") if pair.strip()):
+        name, _, number = pair.partition("=")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = math.nan
+        if not -WEIGHT_MAX <= weight <= WEIGHT_MAX:
+            raise CommandError(
+                f"{flag}: expected name=number such as {example}, from -{WEIGHT_MAX:.0f} to "
+                f"{WEIGHT_MAX:.0f}, found {pair!r}"
+            )
+        yield name.strip(), weight
 
 
 def _texts(advice: Sequence[Any]) -> list[str]:

@@ -156,6 +156,13 @@ def _release(commands: Any) -> None:
         metavar="TYPE=W,…",
         help="what events add to the bank, where not the default, e.g. view=1,purchase=5",
     )
+    pack.add_argument(
+        "--blend",
+        action="append",
+        default=[],
+        metavar="TERM=W,…",
+        help="what the terms of a score weigh, where not the default, e.g. similarity=1,popularity=0.5",
+    )
     pack.add_argument("--gammas", metavar="G,…", help="the bank's decays (default 0,0.5,0.8,0.92,0.98,1)")
     pack.add_argument("--kind", default="own", metavar="NAME", help="what its name begins with (default own)")
     where = pack.add_mutually_exclusive_group(required=True)

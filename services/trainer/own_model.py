@@ -50,6 +50,7 @@ class OwnModel:
     kind: str = KIND_DEFAULT
     gammas: tuple[float, ...] = DEFAULT_GAMMAS
     event_weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
+    blend: Mapping[str, float] = field(default_factory=dict)
 
 
 def pack_own(own: OwnModel, out_dir: Path, now_ms: int) -> tuple[Path, list[Finding]]:
@@ -81,7 +82,7 @@ def pack_directory(own: OwnModel, out_dir: Path, now_ms: int) -> Path:
         check_graph(MODEL, source.graph, space)
         copy_graph(source, directory)
         graphs = {MODEL: source.graph}
-        draft = Draft(own.kind, space, len(own.item_ids), dict(own.event_weights), graphs)
+        draft = Draft(own.kind, space, len(own.item_ids), dict(own.event_weights), graphs, own.blend)
         return finish(directory, draft, now_ms)
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
