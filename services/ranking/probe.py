@@ -204,7 +204,7 @@ class _Probe:
         return self._breaches == before
 
     def _check_row(self, out: Arrays, row: int, text: str) -> None:
-        nothing = " (a softmax over masked places alone is 0 / 0; add a large negative number, not -inf)"
+        nothing = " (such as of a softmax over masked places alone, or a mean of nothing: 0 / 0)"
         if "user_vector" in out and not np.isfinite(out["user_vector"][row]).all():
             self._add("output 'user_vector'", text, "finite numbers", f"NaN or infinity{nothing}")
         if "scores" not in out:
