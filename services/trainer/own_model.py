@@ -179,10 +179,11 @@ def read_vectors(path: Path, items: int) -> FloatArray:
     """Item vectors of a .npy file as f32[items, d]. Raises ReleaseError."""
     expected = f"expected floats [{items}, d] with d from 1 to {D_MAX}, a row for each id of the table"
     try:
-        raw: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        raw: Any = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise ReleaseError(f"{path.name}: {expected}; found no .npy file of numbers ({error})") from None
     if not isinstance(raw, np.ndarray):
+        raw.close()
         raise ReleaseError(f"{path.name}: {expected}; found an archive of several arrays (np.savez)")
     kind = f"{raw.dtype.name}{list(raw.shape)}"
     if raw.dtype.kind != "f" or raw.ndim != 2 or not 1 <= raw.shape[1] <= D_MAX:
