@@ -6,29 +6,14 @@ What an event may hold is not decided here: ingest says why it rejects one.
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from services.cli.failure import CommandError
 from services.cli.rows import Row
+from services.kernel.cells import TIMESTAMP_UNITS_MS, place_cell, typed_cell
 
-# Milliseconds in one unit of --timestamp-unit.
-TIMESTAMP_UNITS_MS: Mapping[str, float] = {"s": 1000.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
-MILLISECONDS_FROM = 10**11  # ingest reads smaller numbers as seconds
-_TIMES = frozenset({"timestamp", "published_at", "expires_at"})
-_NUMBERS = _TIMES | {"value", "price", "list_price", "quantity", "rating", "progress", "group_order"}
-_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_BOOLEAN_NAMES = frozenset({"available"})
-# Text in these is JSON when it looks like it: a list of order lines, an object of properties.
-_JSON_OPENINGS = ("[", "{")
-_LIST_NAMES = frozenset({"categories", "tags", "image_urls"})
-LIST_SEPARATOR = "|"
 _SEPARATORS = (";", "\t", "|", ",")  # of CSV files that were read with another one
 
 
@@ -52,7 +37,7 @@ def parse_mapping(
     return ColumnMapping(
         dict(_pair(text, "--map", "item_id=sku") for text in columns),
         {
-            name: _typed(name, value)
+            name: typed_cell(name, value)
             for name, value in (_pair(t, "--set", "event_type=view") for t in constants)
         },
         timestamp_unit,
@@ -78,9 +63,9 @@ def mapper(mapping: ColumnMapping) -> Callable[[Row], dict[str, Any]]:
         for column, value in (row.values or {}).items():
             for ours in names_of(column):
                 if value is not None and ours not in mapping.constants:
-                    _place(found, ours, _typed(ours, value, factor))
+                    place_cell(found, ours, typed_cell(ours, value, factor))
         for ours, value in mapping.constants.items():
-            _place(found, ours, value)
+            place_cell(found, ours, value)
         return found
 
     return convert
@@ -123,70 +108,3 @@ def _pair(text: str, flag: str, example: str) -> tuple[str, str]:
     if not separator or not name.strip() or not value:
         raise CommandError(f"{flag} takes name=value, for instance {flag} {example}; not {text!r}")
     return name.strip(), value
-
-
-def _place(found: dict[str, Any], name: str, value: Any) -> None:
-    if value is None:
-        return
-    head, dot, tail = name.partition(".")
-    if not dot:
-        found[name] = value
-        return
-    inner = found.setdefault(head, {})
-    if not isinstance(inner, dict):
-        raise ValueError(f"{name} and {head} cannot both have a value")
-    inner[tail] = value
-
-
-def _typed(name: str, value: Any, factor: float | None = None) -> Any:
-    """A value as JSON has it; text becomes a number, a list or an object where the name asks for one."""
-    if isinstance(value, str):
-        value = _from_text(name, value)
-    elif isinstance(value, datetime.datetime):
-        zoned = value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
-        return _said_ms(int(zoned.timestamp() * 1000)) if name == "timestamp" else zoned.isoformat()
-    elif isinstance(value, datetime.date):
-        value = value.isoformat()
-    elif isinstance(value, decimal.Decimal):
-        value = float(value)
-    elif isinstance(value, float) and math.isnan(value):
-        return None  # Parquet files written by pandas say NaN where there is nothing
-    elif isinstance(value, float) and value.is_integer() and name.endswith("_id"):
-        value = int(value)  # ids that a missing neighbour turned into floats
-    if factor is not None and name == "timestamp" and isinstance(value, int | float):
-        return _said_ms(int(value * factor))
-    return value
-
-
-def _said_ms(time_ms: int) -> int | str:
-    """A time whose unit was said: below 1973 a number of ms would be read as seconds, so it goes as text."""
-    if 0 <= time_ms < MILLISECONDS_FROM:
-        return datetime.datetime.fromtimestamp(time_ms / 1000, datetime.UTC).isoformat()
-    return time_ms
-
-
-def _from_text(name: str, text: str) -> Any:
-    if name in _NUMBERS:
-        return _number(text)
-    if name in _BOOLEAN_NAMES:
-        return _BOOLEANS.get(text.strip().lower(), text)
-    if text.startswith(_JSON_OPENINGS):
-        try:
-            return msgspec.json.decode(text)
-        except msgspec.DecodeError:
-            return text
-    if name in _LIST_NAMES:
-        return [part.strip() for part in text.split(LIST_SEPARATOR) if part.strip()]
-    return text
-
-
-def _number(text: str) -> Any:
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        number = float(text)
-    except ValueError:
-        return text  # an RFC 3339 time, or something that ingest rejects with a reason
-    return number if math.isfinite(number) else text

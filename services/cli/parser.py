@@ -28,6 +28,13 @@ items, session_id, context.country and so on; other columns become properties. N
 An import that was stopped, by Ctrl-C or a crash, goes on where it was when the same command is run again, and
 counts nothing twice. A file that has grown brings only its new rows. How far an import has come is kept in
 FRESHET_DATA_DIR/imports, by content, mapping and server."""
+_EXPORT_EPILOG = """\
+Run it again, by hand or by a timer, to add what has come since: archive.json says how far the archive has
+come, and an export that was stopped goes on from there. Events of deleted users leave the archive with the
+next export. The files are plain Parquet, one row an event; `freshet train` reads the folder.
+
+  freshet events export --to archive
+  freshet events export --to s3://bucket/shop/events"""
 _ITEMS_EPILOG = """\
 Names are those of PUT /items/{item_id}: item_id, title, description, url, image_urls, categories, brand,
 tags, price, list_price, currency, language, group_id, available, published_at, expires_at; other columns
@@ -98,7 +105,7 @@ def _run(commands: Any) -> None:
 
 
 def _events(commands: Any) -> None:
-    events = _group(commands, "events", "import, send and watch events")
+    events = _group(commands, "events", "import, export, send and watch events")
     load = _command(events, "import", "files:events", "import events from CSV, NDJSON or Parquet")
     load.epilog = _EVENTS_EPILOG
     _file_flags(load)
@@ -113,6 +120,13 @@ def _events(commands: Any) -> None:
         help="forget how far an earlier import of this file came; what it sent counts again",
     )
     load.add_argument("--dry-run", action="store_true", help="show the first events as they would be sent")
+    export = _command(events, "export", "export:export", "write the events of the log to Parquet files")
+    export.epilog = _EXPORT_EPILOG
+    export.add_argument("--to", required=True, metavar="URL", help="a folder: a path, s3://…, gs://…, …")
+    export.add_argument(
+        "--allow-gap", action="store_true", help="go on although the log no longer holds what comes next"
+    )
+    _json_flag(export)
     send = _command(events, "send", "requests:send", "send one event, or a list of them")
     send.add_argument("event", help="the event as JSON; - reads standard input")
     _server_flags(send)
