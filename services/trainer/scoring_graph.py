@@ -68,8 +68,12 @@ class ScoringPart(NamedTuple):
     k: int
 
 
-def scoring_nodes(directory: Path, items: int, d: int, *, top_k: int = TOP_K) -> ScoringPart:
+def scoring_nodes(
+    directory: Path, items: int, d: int, *, top_k: int = TOP_K, exact_numbers_max: int = EXACT_NUMBERS_MAX
+) -> ScoringPart:
     """The scoring of all items, whose vectors f32[items, d] stand in `directory`/item_vectors.npy.
+
+    With more than `exact_numbers_max` numbers in them an 8-bit copy chooses the candidates.
 
     The scores are exact f32 products of the returned items' vectors with `user_vector`, whatever chose the
     items. Of equal scores the item with the lower index comes first where the vectors are equal. Zeros as
@@ -78,7 +82,7 @@ def scoring_nodes(directory: Path, items: int, d: int, *, top_k: int = TOP_K) ->
     k = min(top_k, items)
     matrix = mapped_tensor(directory / VECTORS_FILE, "item_vectors", (items, d))
     initializers = [matrix, constant("scoring_k", [k], np.int64)]
-    if items * d <= EXACT_NUMBERS_MAX:
+    if items * d <= exact_numbers_max:
         nodes = [
             helper.make_node("Gemm", ["user_vector", "item_vectors"], ["scoring_all"], transB=1),
             helper.make_node("TopK", ["scoring_all", "scoring_k"], ["scores", "item_indices"], axis=1),

@@ -13,8 +13,15 @@ from onnx import helper
 from services.kernel.release import ReleaseError, TensorSpec
 from services.ranking.model import multiplies_integers
 from services.release.pack import save_array
-from services.trainer import scoring_graph
-from services.trainer.scoring_graph import CODES_FILE, TOP_K, save_codes, save_scored_model, scoring_nodes
+from services.trainer.scoring_graph import (
+    CODE_MAX,
+    CODES_FILE,
+    EXACT_NUMBERS_MAX,
+    TOP_K,
+    save_codes,
+    save_scored_model,
+    scoring_nodes,
+)
 
 FloatArray = NDArray[np.float32]
 IndexArray = NDArray[np.int64]
@@ -49,12 +56,14 @@ def users_of(vectors: FloatArray, count: int) -> FloatArray:
 class Scorer:
     """A graph of the scoring alone, whose input is the user's vector, as the runtime serves it."""
 
-    def __init__(self, directory: Path, vectors: FloatArray, top_k: int = TOP_K) -> None:
+    def __init__(
+        self, directory: Path, vectors: FloatArray, top_k: int = TOP_K, exact: int = EXACT_NUMBERS_MAX
+    ) -> None:
         directory.mkdir(exist_ok=True)
         items, d = vectors.shape
         save_array(directory, "item_vectors.npy", vectors)
         self.vectors = vectors
-        self.part = scoring_nodes(directory, items, d, top_k=top_k)
+        self.part = scoring_nodes(directory, items, d, top_k=top_k, exact_numbers_max=exact)
         self.graph = save_scored_model(
             directory,
             "scoring",
@@ -121,10 +130,10 @@ def test_codes_stand_for_the_vectors(tmp_path: Path, kind: str) -> None:
     save_array(tmp_path, "item_vectors.npy", vectors)
     turn = save_codes(tmp_path)
     codes = np.load(tmp_path / CODES_FILE)
-    assert np.abs(codes).max() == scoring_graph.CODE_MAX
+    assert np.abs(codes).max() == CODE_MAX
     # Half a step in each of 48 turned numbers, whose largest value is at most that of the vectors' length.
     error = users_of(vectors, 20) @ turn @ codes.astype(np.float32) - users_of(vectors, 20) @ vectors.T
-    assert float(np.sqrt((error**2).mean())) < 1.0 / scoring_graph.CODE_MAX / np.sqrt(12)
+    assert float(np.sqrt((error**2).mean())) < 1.0 / CODE_MAX / np.sqrt(12)
 
 
 def test_a_batch_is_answered_like_its_rows_alone(tmp_path: Path) -> None:
@@ -142,15 +151,14 @@ def test_a_batch_is_answered_like_its_rows_alone(tmp_path: Path) -> None:
         )
 
 
-def test_fewer_items_than_k(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_items_than_k(tmp_path: Path) -> None:
     vectors = vectors_of("random", 300, 33)
     users = users_of(vectors, 3)
     expected = np.argsort(-(users @ vectors.T), axis=1)
-    for numbers_max in (1 << 20, 0):  # exact, then with the copy
-        monkeypatch.setattr(scoring_graph, "EXACT_NUMBERS_MAX", numbers_max)
+    for numbers_max in (EXACT_NUMBERS_MAX, 0):  # exact, then with the copy
         for top_k in (299, 300, 1000):
             k = min(top_k, 300)
-            scorer = Scorer(tmp_path / f"{numbers_max}-{top_k}", vectors, top_k)
+            scorer = Scorer(tmp_path / f"{numbers_max}-{top_k}", vectors, top_k, numbers_max)
             indices, _ = scorer(users)
             assert scorer.part.k == k
             assert indices.tolist() == expected[:, :k].tolist()
