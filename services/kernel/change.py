@@ -48,6 +48,11 @@ def weight_of(types: EventTypes) -> WeightOf:
     return weight
 
 
+def reason_of(number: int) -> int:
+    """The SEEN_ bit that an event of this type sets for its items, 0 for none."""
+    return _REASONS.get(number, SEEN_VIEWED)
+
+
 def change_of(event: Event, position: Position, types: EventTypes) -> Change:
     """What `Profile.apply` needs of an event. Raises UnknownEventTypeError for a type not configured here."""
     number = types.number(event.event_type)
@@ -64,7 +69,7 @@ def change_of(event: Event, position: Position, types: EventTypes) -> Change:
         event.received_at,
         min(event.timestamp // 1000, _TIME_MAX_S),
         number,
-        _REASONS.get(number, SEEN_VIEWED),
+        reason_of(number),
         lines,
     )
 

@@ -98,6 +98,7 @@ class EventTypes:
     """
 
     def __init__(self, custom: str = "", weights: Mapping[str, float] | None = None) -> None:
+        self.custom = custom
         self._numbers = {kind.name.lower(): int(kind) for kind in EventType}
         self._weights = dict(DEFAULT_WEIGHTS)
         for entry in filter(None, re.split(r"[\s,]+", custom)):
@@ -122,6 +123,10 @@ class EventTypes:
             raise ValueError(f"{entry!r}: weights lie between -{_MAX_WEIGHT:.0f} and {_MAX_WEIGHT:.0f}")
         self._numbers[name] = number
         self._weights[name] = weight
+
+    def weighed_by(self, weights: Mapping[str, float]) -> EventTypes:
+        """The same types with the weights of a release."""
+        return EventTypes(self.custom, weights)
 
     def canonical(self, spelling: str) -> str:
         """The canonical name of an accepted spelling. Raises UnknownEventTypeError."""

@@ -162,10 +162,6 @@ class Blend:
         """What was chosen with the recent items."""
         return self._neighbours
 
-    def score(self, rows: RowArray) -> ScoreArray:
-        """What the list is ordered by, of rising `rows`: the sum of the terms."""
-        return self.terms(rows).score
-
     def terms(self, rows: RowArray) -> Candidates:
         """The terms of every candidate (`rows` rises), weighted, and their sum."""
         weights, neighbours, repeats = self._weights, self._neighbours, self._evidence.repeats

@@ -199,15 +199,16 @@ def _for_you(
     if not blend.founded:
         return
     ranker = state.model.ranker if state.model is not None and blend.by_model else None
+    ranked: Ranked | None = None
     if ranker is not None and answer is not None:
-        source: Blend | Ranked = Ranked(state, evidence, answer, ranker, blend.neighbours)
-    else:
-        source = blend
-    rows = source.rows() if rules.candidates is None else np.array(sorted(rules.candidates), dtype=np.int64)
+        ranked = Ranked(state, evidence, answer, ranker.tables, blend.neighbours)
+    rows = np.array(sorted(rules.candidates or ()), dtype=np.int64)
+    if rules.candidates is None:
+        rows = ranked.rows() if ranked is not None else blend.rows()
     rows = rows[rules.allowed(rows)]
     if not len(rows):
         return
-    score = source.score(rows)
+    score = ranker.scores(ranked.features(rows)) if ranker and ranked else blend.terms(rows).score
     order = _best_first(score, catalogue.keys[rows], FIRST_TIMES * made.n)
     places = _chosen(order, rows, rules, made)
     strategy = "model" if blend.by_model else "session"

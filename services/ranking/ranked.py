@@ -1,22 +1,21 @@
-"""Scoring for_you with a trained release: retrieval, then the ranker's graph over the features."""
+"""Retrieval and features of a trained release's for_you: what the ranker is asked about."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.ranking.blend import NEW_CANDIDATES, Neighbours
-from services.ranking.demand import demand_of
+from services.ranking.blend import Neighbours
+from services.ranking.demand import NEW_CANDIDATES, demand_of
 from services.ranking.evidence import Evidence
 from services.ranking.features import FloatArray, Sources, features_of
 from services.ranking.model import ModelAnswer
-from services.ranking.ranker import OnnxRanker
 from services.ranking.state import RankingState
+from services.ranking.transitions import Tables
 
 RowArray = NDArray[np.int64]
-ScoreArray = NDArray[np.float64]
 
 NETWORK_CANDIDATES: Final = 100  # with 200 the lists are no better, and cost as much more
 FOLLOWED_ITEMS: Final = 5  # last items whose transitions are candidates
@@ -24,19 +23,18 @@ FOLLOWERS: Final = 40  # of each of them, in each direction
 
 
 class Ranked:
-    """One for_you list in the making."""
+    """One for_you list in the making. The trainer asks the same two questions as `rank`."""
 
     def __init__(
         self,
         state: RankingState,
         evidence: Evidence,
         answer: ModelAnswer,
-        ranker: OnnxRanker,
+        tables: Tables,
         neighbours: Neighbours,
     ) -> None:
         catalogue = state.catalogue
         self._catalogue = catalogue
-        self._ranker = ranker
         recent = np.array([item.row for item in evidence.recent], dtype=np.int64)
         indices = np.where(recent >= 0, catalogue.indices_of_rows(np.maximum(recent, 0)), -1)
         self._sources = Sources(
@@ -45,8 +43,8 @@ class Ranked:
             evidence,
             answer,
             indices.tolist(),
-            ranker.forward,
-            ranker.backward,
+            tables.forward,
+            tables.backward,
             neighbours.rows,
             neighbours.share,
         )
@@ -58,7 +56,7 @@ class Ranked:
         mark[sources.together_rows] = True
         mark[list(sources.evidence.had)] = True
         answer = sources.answer
-        found = [answer.item_indices[:NETWORK_CANDIDATES]]
+        found: list[NDArray[Any]] = [answer.item_indices[:NETWORK_CANDIDATES]]
         for table in (sources.forward, sources.backward):
             if table is not None:
                 found += [table.row(index, FOLLOWERS) for index in sources.recent[:FOLLOWED_ITEMS]]
@@ -70,7 +68,3 @@ class Ranked:
     def features(self, rows: RowArray) -> FloatArray:
         """f32[n, len(FEATURES)] of rising `rows`."""
         return features_of(rows, self._sources)
-
-    def score(self, rows: RowArray) -> ScoreArray:
-        """What the list is ordered by, of rising `rows`."""
-        return self._ranker.scores(self.features(rows))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from services.kernel.release import RANKER, Graph, ReleaseError, check_graph
 from services.ranking.features import FEATURES
 from services.ranking.session import load_session, specs_of
-from services.ranking.transitions import BACKWARD, FORWARD, Transitions
+from services.ranking.transitions import Tables
 from services.release.files import Release
 
 FloatArray = NDArray[np.float32]
@@ -43,8 +43,7 @@ class OnnxRanker:
             )
         places = [FEATURES.index(name) for name in names]
         self._columns = None if places == list(range(len(FEATURES))) else np.array(places)
-        self.forward = Transitions.open(release, FORWARD)
-        self.backward = Transitions.open(release, BACKWARD)
+        self.tables = Tables.open(release)
         self._warm_up()
 
     def scores(self, features: FloatArray) -> NDArray[np.float64]:

@@ -1,0 +1,233 @@
+"""The retrieval network: decayed averages of item vectors → MLP → a user in the items' space.
+
+    m_k = S_k / max(W_k, tiny)             S, W as the profiler keeps them, of unit item vectors
+    x   = LN(concat_k(m_k) · √d)
+    u   = LN(MLP(x) + V x)
+    score(user, item) = τ · cos(u, e_item)
+
+Input and output vectors are the same (tied) and of length 1; τ is learned. Everything is a pure function of a
+plain dict of arrays, so that the exported graph needs no part of this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Params = dict[str, Any]  # name → f32 array
+Array = Any
+
+TINY: Final = 1e-12  # as in the graph: an empty bank gives zeros, never NaN
+LN_EPSILON: Final = 1e-5
+PIECE: Final = 256  # users whose logits are worked on at once: a few MB at 4,000 items
+FIRST_TEMPERATURE: Final = 12.0  # near where runs end; the first epochs are faster for it
+
+
+class NetworkShape(NamedTuple):
+    """What parameters there are. `hidden` is the width of the MLP's two hidden layers."""
+
+    items: int
+    d: int
+    gammas: tuple[float, ...]
+    hidden: int
+
+    @property
+    def inputs(self) -> int:
+        """Width of x."""
+        return self.d * len(self.gammas)
+
+
+def first_params(shape: NetworkShape, seed: int, vectors: Array | None = None) -> Params:
+    """Fresh parameters; `vectors` f32[items, d] gives the items a start from their metadata."""
+    generator = np.random.default_rng(seed)
+
+    def normal(rows: int, columns: int, scale: float) -> Array:
+        return (generator.standard_normal((rows, columns)) * scale).astype(np.float32)
+
+    items = normal(shape.items, shape.d, 1 / np.sqrt(shape.d))
+    if vectors is not None:
+        items = 0.3 * items + np.asarray(vectors, dtype=np.float32)
+    params = {
+        "items": items,
+        "in_gain": np.ones(shape.inputs, np.float32),
+        "in_bias": np.zeros(shape.inputs, np.float32),
+        "w1": normal(shape.inputs, shape.hidden, np.sqrt(2 / shape.inputs)),
+        "b1": np.zeros(shape.hidden, np.float32),
+        "w2": normal(shape.hidden, shape.hidden, np.sqrt(2 / shape.hidden)),
+        "b2": np.zeros(shape.hidden, np.float32),
+        "w3": normal(shape.hidden, shape.d, 0.5 * np.sqrt(1 / shape.hidden)),
+        "skip": normal(shape.inputs, shape.d, np.sqrt(1 / shape.inputs)),
+        "b3": np.zeros(shape.d, np.float32),
+        "out_gain": np.ones(shape.d, np.float32),
+        "out_bias": np.zeros(shape.d, np.float32),
+        "log_temperature": np.log(np.float32(FIRST_TEMPERATURE)),
+    }
+    return {name: jnp.asarray(value) for name, value in params.items()}
+
+
+def unit(rows: Array) -> Array:
+    """Rows made as long as 1."""
+    return rows / jnp.maximum(jnp.linalg.norm(rows, axis=-1, keepdims=True), TINY)
+
+
+def means_after(vectors: Array, weights: Array, gammas: tuple[float, ...]) -> Array:
+    """m_k after each line: f32[T, B, K, d] of unit `vectors` f32[B, T, d] and `weights` f32[B, T].
+
+    A scan: the recurrence that serves (`services.kernel.bank.add_newest`), no T × T matrix.
+    """
+    gamma = jnp.asarray(gammas, jnp.float32)
+    added = jnp.swapaxes(vectors * weights[..., None], 0, 1)
+    heavy = jnp.swapaxes(jnp.abs(weights), 0, 1)
+    rows, d = vectors.shape[0], vectors.shape[2]
+
+    def step(carry: tuple[Array, Array], line: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
+        sums, total = carry
+        sums = sums * gamma[:, None] + line[0][:, None, :]
+        total = total * gamma + line[1][:, None]
+        return (sums, total), sums / jnp.maximum(total, TINY)[..., None]
+
+    empty = jnp.zeros((rows, len(gammas), d)), jnp.zeros((rows, len(gammas)))
+    _, means = jax.lax.scan(step, empty, (added, heavy))
+    return means
+
+
+def layer_norm(x: Array, gain: Array, bias: Array) -> Array:
+    """Normalised over the last axis."""
+    mean = x.mean(axis=-1, keepdims=True)
+    centred = x - mean
+    variance = (centred * centred).mean(axis=-1, keepdims=True)
+    return centred / jnp.sqrt(variance + LN_EPSILON) * gain + bias
+
+
+@jax.custom_vjp
+def product(x: Array, w: Array) -> Array:
+    """x f32[n, m] · w f32[m, k] with bf16 factors and f32 sums.
+
+    Several times faster where the processor multiplies bf16 (AMX, GPUs), and no slower elsewhere.
+    """
+    return _bf16_product(x, w, 0)
+
+
+def _bf16_product(x: Array, w: Array, axis: int) -> Array:
+    """x · w (`axis` 0) or x · wᵀ (`axis` 1), without a transposed copy."""
+    return jax.lax.dot_general(
+        x.astype(jnp.bfloat16),
+        w.astype(jnp.bfloat16),
+        (((1,), (axis,)), ((), ())),
+        preferred_element_type=jnp.float32,
+    )
+
+
+def _product_forward(x: Array, w: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _bf16_product(x, w, 0), (x, w)
+
+
+def _product_backward(factors: tuple[Array, Array], upstream: Array) -> tuple[Array, Array]:
+    x, w = factors
+    return _bf16_product(upstream, w, 1), x.T @ upstream  # bf16 gains nothing here: transposing costs more
+
+
+product.defvjp(_product_forward, _product_backward)
+
+
+def dropped(x: Array, share: float, key: Array) -> Array:
+    """`x` with about `share` of its numbers set to 0 and the others raised; 8 random bits each are enough."""
+    words = jax.random.bits(key, (x.shape[0], -(-x.shape[1] // 4)), jnp.uint32)
+    bits = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(x.shape[0], -1)[:, : x.shape[1]]
+    return jnp.where(bits >= round(256 * share), x * (1 / (1 - share)), 0.0)
+
+
+def users_of(
+    params: Params,
+    means: Array,
+    dropout: float = 0.0,
+    key: Array | None = None,
+    multiply: Callable[[Array, Array], Array] = product,
+) -> Array:
+    """Unit user vectors f32[n, d] of `means` f32[n, K, d]. With a `key`, parts are dropped (training).
+
+    `multiply` `jnp.matmul`: in f32, as the exported graph does.
+    """
+
+    def drop(x: Array, at: int) -> Array:
+        return x if key is None or not dropout else dropped(x, dropout, jax.random.fold_in(key, at))
+
+    d = means.shape[-1]
+    x = means.reshape(means.shape[0], -1) * np.sqrt(d)
+    x = drop(layer_norm(x, params["in_gain"], params["in_bias"]), 1)
+    hidden = drop(jax.nn.silu(multiply(x, params["w1"]) + params["b1"]), 2)
+    hidden = jax.nn.silu(multiply(hidden, params["w2"]) + params["b2"])
+    out = multiply(hidden, params["w3"]) + multiply(x, params["skip"]) + params["b3"]
+    return unit(layer_norm(out, params["out_gain"], params["out_bias"]))
+
+
+@jax.custom_vjp
+def cross_entropy(users: Array, items: Array, log_chance: Array, target: Array, share: Array) -> Array:
+    """Mean of -log softmax at `target` i32[n], weighted by `share` f32[n], of `users` f32[n, d] over `items`.
+
+    `items` is f32[c, d]; `log_chance` f32[c] is the log of each item's chance to be among the c, 0 for all of
+    them: the logQ correction of a sampled softmax (Bengio and Senécal, 2008).
+    """
+    return _cross_entropy(users, items, log_chance, target, share)[0]
+
+
+def _cross_entropy(
+    users: Array, items: Array, log_chance: Array, target: Array, share: Array
+) -> tuple[Array, tuple[Array, Array]]:
+    """The loss and its gradients by users and items, piece by piece: logits never leave the caches.
+
+    Forward and backward at once cost three products and one exponential; n × c numbers are never stored.
+    """
+    pieces = users.shape[0] // PIECE
+    whole = jnp.maximum(share.sum(), 1.0)
+
+    def piece(by_items: Array, part: tuple[Array, Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+        rows, place, weight = part
+        logits = _bf16_product(rows, items, 1) - log_chance
+        highest = logits.max(axis=-1, keepdims=True)
+        raised = jnp.exp(logits - highest)
+        total = raised.sum(axis=-1, keepdims=True)
+        here = jnp.take_along_axis(logits, place[:, None], axis=-1)
+        missed = ((highest + jnp.log(total) - here)[:, 0] * weight).sum()
+        chance = raised * (weight[:, None] / total)
+        by_rows = _bf16_product(chance, items, 0) - weight[:, None] * items[place]
+        by_items = by_items + _bf16_product(chance.T, rows, 0)
+        return by_items.at[place].add(-weight[:, None] * rows), (missed, by_rows)
+
+    split = tuple(x.reshape(pieces, PIECE, *x.shape[1:]) for x in (users, target, share / whole))
+    by_items, (missed, by_users) = jax.lax.scan(piece, jnp.zeros_like(items), split)
+    return missed.sum(), (by_users.reshape(users.shape), by_items)
+
+
+def _forward(*inputs: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _cross_entropy(*inputs)
+
+
+def _backward(gradients: tuple[Array, Array], upstream: Array) -> tuple[Array | None, ...]:
+    return upstream * gradients[0], upstream * gradients[1], None, None, None
+
+
+cross_entropy.defvjp(_forward, _backward)
+
+
+def loss(
+    params: Params,
+    table: Array,
+    batch: Any,
+    log_chance: Array,
+    *,
+    shape: NetworkShape,
+    dropout: float,
+    key: Array | None,
+) -> Array:
+    """Mean cross-entropy of a batch whose items and targets are rows of `table` f32[c, d], raw."""
+    items = unit(table)
+    means = means_after(items[batch.items], batch.weights, shape.gammas)
+    chosen = means[batch.known - 1, batch.row]
+    users = users_of(params, chosen, dropout, key)
+    temperature = jnp.exp(params["log_temperature"])
+    return cross_entropy(users * temperature, items, log_chance, batch.target, batch.share)
