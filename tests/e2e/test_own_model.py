@@ -115,6 +115,11 @@ def test_nobody_gets_a_list_without_the_model(shop: FreshetProcess) -> None:
     answer = answer_of(shop, "nobody-knows-me")
     assert answer["strategy"] != "model"
     assert len(answer["items"]) == 10
+    asked = {"user_id": "nobody-knows-me", "n": 5, "recent_items": ["tea-03", "tea-04"]}
+    status, answer = shop.call("POST", "/recommend", asked)
+    assert status == 200, answer
+    assert answer["strategy"] == "model", "the request may bring what the log has not seen"
+    assert "tea-05" in [item["item_id"] for item in answer["items"]]
 
 
 def test_the_order_of_a_history_makes_the_list(shop: FreshetProcess) -> None:

@@ -21,7 +21,7 @@ from services.release.files import open_release
 from services.release.repository import list_releases
 from services.trainer.day0 import build_day0
 from services.trainer.graph_file import copy_graph, read_graph
-from services.trainer.own_model import OwnModel, pack_own
+from services.trainer.own_model import OwnModel, pack_directory, pack_own
 from tests.unit.own_graphs import (
     AS_USER,
     HISTORY,
@@ -336,6 +336,12 @@ def test_checking_says_what_breaks(tmp_path: Path, capsys: pytest.CaptureFixture
     broken.write_bytes(model.SerializeToString())
     assert main(["release", "check", str(broken)]) == 1
     assert "output 'scores'" in (told := capsys.readouterr().err), told
+    own = OwnModel(broken, IDS, vectors=write_vectors(tmp_path))
+    packed = str(pack_directory(own, tmp_path, 1))
+    assert main(["release", "check", packed]) == 1
+    assert main(["release", "publish", packed, "--release-url", str(tmp_path / "there")]) == 1
+    assert "expected falling scores" in capsys.readouterr().err
+    assert not (tmp_path / "there").exists()
     assert main(["release", "check", str(tmp_path / "nowhere")]) == 1
     assert "no such file or directory" in capsys.readouterr().err
 
