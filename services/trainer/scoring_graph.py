@@ -14,11 +14,11 @@ The item matrix is `item_vectors.npy` itself: external data that the runtime map
 memory for the graph, the profiler and the ranking. All operations are those of the standard, so that every
 runtime from 1.19 on has them.
 
-What brought nothing: a 4-bit copy (MatMulNBits) is no faster below a million items, and there a seventh, with
-768 candidates in place of 384 for the same answer on clustered vectors and 1 % of the best 100 lost on skewed
-ones; 8 bits by MatMulNBits take a fifth longer than by MatMulInteger; items as the left factor, which would
-need no packing, take five times as long; the best of blocks first, then the blocks' items (ReduceMax before
-TopK) halves TopK on f32 scores, but on whole numbers it is as fast without.
+What brought nothing: a 4-bit copy (MatMulNBits) needs 768 to 1,024 candidates for the best 100, still loses
+up to 1 % of them where vectors are strongly skewed, and is no faster on a quiet machine (a sixth at a
+million items where memory is busy); 8 bits by MatMulNBits take a fifth longer than by MatMulInteger; items
+as the left factor, which would need no packing, take five times as long; the best of blocks first, then the
+blocks' items (ReduceMax before TopK) halves TopK on f32 scores, but on whole numbers it is as fast without.
 """
 
 from __future__ import annotations
