@@ -15,8 +15,8 @@ from services.cli.progress import progress
 from services.local.settings import RunSettings
 from services.log.open import open_log
 from services.log.protocol import LogError
-from services.trainer.archive_place import ArchiveError
-from services.trainer.export import Exported, export_events
+from services.trainer.archive_place import ArchiveError, ArchivePlace, open_archive_place
+from services.trainer.export import Exported, export_to
 
 _RATED_FROM_S = 0.5  # of shorter runs a rate says nothing
 _POSITIONS_SHOWN = 8  # of a log with many partitions; --json says all
@@ -25,15 +25,16 @@ _KEPT = "what is archived is kept; the same command goes on from there"
 
 def export(arguments: argparse.Namespace) -> int:
     """Bring the archive up to the log's end; the same command continues one that was stopped."""
-    with backend() as settings:
-        try:
-            done = asyncio.run(_export(settings, arguments.to, arguments.allow_gap, quiet=arguments.as_json))
-        except ArchiveError as error:
-            raise CommandError(str(error)) from None
-        except LogError as error:
-            raise CommandError(f"{error}\n{_KEPT}") from None
-        except KeyboardInterrupt:
-            raise CommandError(f"interrupted\n{_KEPT}", EXIT_INTERRUPTED) from None
+    try:
+        place = open_archive_place(arguments.to)  # a bad URL is told before a log is started
+        with backend() as settings:
+            done = asyncio.run(_export(settings, place, arguments.allow_gap, quiet=arguments.as_json))
+    except ArchiveError as error:
+        raise CommandError(str(error)) from None
+    except LogError as error:
+        raise CommandError(f"{error}\n{_KEPT}") from None
+    except KeyboardInterrupt:
+        raise CommandError(f"interrupted\n{_KEPT}", EXIT_INTERRUPTED) from None
     if arguments.as_json:
         print_json(_result(done))
     else:
@@ -41,13 +42,13 @@ def export(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-async def _export(settings: RunSettings, url: str, allow_gap: bool, *, quiet: bool) -> Exported:
+async def _export(settings: RunSettings, place: ArchivePlace, allow_gap: bool, *, quiet: bool) -> Exported:
     log = open_log(settings)
     try:
         with progress("exporting events", 1.0, quiet=quiet) as show:
-            return await export_events(
+            return await export_to(
+                place,
                 log,
-                url,
                 namespace=settings.namespace,
                 allow_gap=allow_gap,
                 progress=lambda done, total: show(done / max(total, 1), f"{done:,} of {total:,} records"),

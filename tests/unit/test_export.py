@@ -50,7 +50,7 @@ def memory_place() -> ArchivePlace:
     return open_archive_place(f"memory://{uuid.uuid4().hex}")
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32), deaths=st.lists(st.tuples(st.integers(0, 25), st.booleans()), max_size=6))
 def test_killed_after_any_write_and_run_again(seed: int, deaths: list[tuple[int, bool]]) -> None:
     """The log grows between runs, its generation changes, runs die: nothing doubles, nothing lacks."""
