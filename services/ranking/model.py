@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import itertools
 import math
-import mmap
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from services.kernel.profile import Profile
 from services.kernel.release import (
-    Graph,
     RANKER,
+    Graph,
     ReleaseError,
-    TensorSpec,
     check_graph,
 )
 from services.ranking.inputs import FeedMaker, ModelQuestion
 from services.ranking.ranker import OnnxRanker
+from services.ranking.session import load_session, specs_of
 from services.release.files import Release
 
 FloatArray = NDArray[np.float32]
@@ -31,20 +28,10 @@ IndexArray = NDArray[np.int64]
 
 MODEL: Final = "model"  # the name of the graph that answers for_you
 TOP_K: Final = 256  # best items taken from a model that gives a user vector alone
-_DTYPES: Final = {
-    "tensor(float)": "float32",
-    "tensor(int64)": "int64",
-    "tensor(bool)": "bool",
-    "tensor(double)": "float64",
-    "tensor(float16)": "float16",
-    "tensor(int32)": "int32",
-}
 WARM_RUNS: Final = 3  # of which the fastest is what a run takes
 # The runtime packs the item matrix anew for every batch of more than one: of a matrix larger than the caches
 # that takes longer than reading it once a question, up to some size of batch.
 BATCHES_TRIED: Final = (2, 4, 8)
-PACKED_PRODUCTS: Final = (b"MatMulInteger", b"MatMulNBits", b"DynamicQuantizeMatMul")
-_ERRORS_ONLY, _SILENT = 3, 4  # ONNX Runtime's scale of severities; a probe tells errors in its own words
 
 
 class ModelAnswer(NamedTuple):
@@ -86,17 +73,9 @@ class OnnxModel:
         graph = release.manifest.graphs.get(MODEL)
         if graph is None:
             raise ReleaseError(f"release {release.name} has no graph {MODEL!r}")
-        path = release.file(graph.artefact)
-        try:
-            self._session: Any = onnxruntime.InferenceSession(
-                str(path),
-                _options(path, _ERRORS_ONLY if warm else _SILENT),
-                providers=["CPUExecutionProvider"],
-            )
-        except Exception as error:  # the runtime has a class of its own for each failure
-            raise ReleaseError(f"{path.name} of {release.name} cannot be loaded: {error}") from error
+        self._session: Any = load_session(release, graph.artefact, silent=not warm)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        found = Graph(graph.artefact, graph.opset, _specs(inputs), _specs(outputs))
+        found = Graph(graph.artefact, graph.opset, specs_of(inputs), specs_of(outputs))
         check_graph(MODEL, found, release.space)
         _check_names("input", found.inputs, graph.inputs)
         _check_names("output", found.outputs, graph.outputs)
@@ -190,41 +169,6 @@ class OnnxModel:
             self._run([nobody] * size)
             times_s.append(time.perf_counter())
         return min(after - before for before, after in itertools.pairwise(times_s))
-
-
-def multiplies_integers(path: Path) -> bool:
-    """Whether a graph multiplies with small whole numbers: the names of its operations stand in its file."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as graph:
-        return any(graph.find(name) >= 0 for name in PACKED_PRODUCTS)
-
-
-def _options(path: Path, log_severity: int) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = (
-        1  # one model thread: micro-batches share a scan, threads would share a core
-    )
-    options.inter_op_num_threads = 1
-    options.log_severity_level = log_severity
-    options.enable_cpu_mem_arena = True
-    options.enable_mem_pattern = False  # batches come in many sizes
-    # Prepacking copies a matrix out of its mapped file. Of f32 items that is twice the memory, half the cold
-    # start lost, and no faster for one question. Of an 8-bit copy it is a quarter of that (6 MB and 5 ms at
-    # 100,000 items of 64), and without it the runtime packs anew in every run: .74 instead of .48 ms.
-    options.add_session_config_entry("session.disable_prepacking", "0" if multiplies_integers(path) else "1")
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options
-
-
-def _specs(nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:
-    """What the runtime says of inputs or outputs; an open size has a letter or, unnamed, a question mark."""
-    return tuple(
-        TensorSpec(
-            node.name,
-            _DTYPES.get(node.type, node.type),
-            tuple(size if isinstance(size, int) else str(size or "?") for size in node.shape),
-        )
-        for node in nodes
-    )
 
 
 def _check_names(what: str, found: Sequence[TensorSpec], stated: Sequence[TensorSpec]) -> None:

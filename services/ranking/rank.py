@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from services.kernel.ids import item_key
 from services.kernel.profile import Profile
 from services.ranking.aggregates import KeyArray, ScoreArray, Scores
-from services.ranking.blend import Blend
+from services.ranking.blend import Blend, Candidates
 from services.ranking.evidence import Evidence, evidence_of, viewed
 from services.ranking.model import ModelAnswer
 from services.ranking.ranked import Ranked
@@ -198,29 +198,55 @@ def _for_you(
     blend = Blend(state, evidence, answer)
     if not blend.founded:
         return
+    scored = _scored(state, evidence, blend, answer, rules)
+    if not len(scored.rows):
+        return
+    order = _best_first(scored.score, catalogue.keys[scored.rows], FIRST_TIMES * made.n)
+    places = _chosen(order, scored.rows, rules, made)
+    strategy = "model" if blend.by_model else "session"
+    for at, reason in zip(places, _reasons(state, evidence, blend, scored, places), strict=True):
+        made.add_taken(int(scored.rows[at]), float(scored.score[at]), reason, strategy)
+
+
+class _Scored(NamedTuple):
+    """Allowed candidates, rising, and what orders them; `terms` where the blend does."""
+
+    rows: RowArray
+    score: ScoreArray
+    terms: Candidates | None
+
+
+def _scored(
+    state: RankingState, evidence: Evidence, blend: Blend, answer: ModelAnswer | None, rules: Rules
+) -> _Scored:
+    """By the release's ranker, where it has one and the model has answered; else by the blend."""
     ranker = state.model.ranker if state.model is not None and blend.by_model else None
     ranked: Ranked | None = None
     if ranker is not None and answer is not None:
         ranked = Ranked(state, evidence, answer, ranker.tables, blend.neighbours)
-    rows = np.array(sorted(rules.candidates or ()), dtype=np.int64)
-    if rules.candidates is None:
+    if rules.candidates is not None:
+        rows = np.array(sorted(rules.candidates), dtype=np.int64)
+    else:
         rows = ranked.rows() if ranked is not None else blend.rows()
     rows = rows[rules.allowed(rows)]
     if not len(rows):
-        return
-    score = ranker.scores(ranked.features(rows)) if ranker and ranked else blend.terms(rows).score
-    order = _best_first(score, catalogue.keys[rows], FIRST_TIMES * made.n)
-    places = _chosen(order, rows, rules, made)
-    strategy = "model" if blend.by_model else "session"
-    for at, reason in zip(places, _reasons(state, evidence, blend, rows[places]), strict=True):
-        made.add_taken(int(rows[at]), float(score[at]), reason, strategy)
+        return _Scored(rows, np.zeros(0), None)
+    if ranker is not None and ranked is not None:
+        return _Scored(rows, ranker.scores(ranked.features(rows)), None)
+    terms = blend.terms(rows)
+    return _Scored(rows, terms.score, terms)
 
 
-def _reasons(state: RankingState, evidence: Evidence, blend: Blend, shown: RowArray) -> list[Reason]:
-    """Why each row of `shown` stands there: its terms are worked out for what is shown alone."""
-    rising = np.sort(shown)
-    places: list[int] = np.searchsorted(rising, shown).tolist()
-    return Reasons(state, evidence, blend.terms(rising), places).all()
+def _reasons(
+    state: RankingState, evidence: Evidence, blend: Blend, scored: _Scored, places: list[int]
+) -> list[Reason]:
+    """Why each line stands there. Behind a ranker the terms are worked out for what is shown alone."""
+    terms = scored.terms
+    if terms is None:
+        shown = scored.rows[places]
+        rising = np.sort(shown)
+        terms, places = blend.terms(rising), np.searchsorted(rising, shown).tolist()
+    return Reasons(state, evidence, terms, places).all()
 
 
 def _best_first(score: ScoreArray, keys: KeyArray, first: int) -> Iterator[int]:

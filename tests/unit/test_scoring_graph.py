@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from services.kernel.release import ReleaseError, TensorSpec
-from services.ranking.model import multiplies_integers
+from services.ranking.session import multiplies_integers
 from services.release.pack import save_array
 from services.trainer.scoring_graph import (
     CODE_MAX,
