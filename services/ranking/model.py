@@ -16,6 +16,7 @@ from services.kernel.release import (
     RANKER,
     Graph,
     ReleaseError,
+    TensorSpec,
     check_graph,
 )
 from services.ranking.inputs import FeedMaker, ModelQuestion
