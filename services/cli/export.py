@@ -16,7 +16,7 @@ from services.local.settings import RunSettings
 from services.log.open import open_log
 from services.log.protocol import LogError
 from services.trainer.archive_place import ArchiveError, ArchivePlace, open_archive_place
-from services.trainer.export import Exported, export_to
+from services.trainer.export import Exported, export_events
 
 _RATED_FROM_S = 0.5  # of shorter runs a rate says nothing
 _POSITIONS_SHOWN = 8  # of a log with many partitions; --json says all
@@ -46,7 +46,7 @@ async def _export(settings: RunSettings, place: ArchivePlace, allow_gap: bool, *
     log = open_log(settings)
     try:
         with progress("exporting events", 1.0, quiet=quiet) as show:
-            return await export_to(
+            return await export_events(
                 place,
                 log,
                 namespace=settings.namespace,

@@ -143,6 +143,10 @@ class Archive:
         """A name for a new part of this run. Offsets have 19 digits at most, so that names sort by them."""
         return f"events-g{generation}-p{partition}-{first:019d}-{last:019d}-{secrets.token_hex(4)}.parquet"
 
+    def is_orphaned(self) -> bool:
+        """Whether there are parts and no manifest; a draft of the very first manifest is no part."""
+        return not self.exists and any(map(_PART_NAME.match, self.place.names(deep=False)))
+
     def leftovers(self) -> list[str]:
         """Parts and drafts that the manifest does not list."""
         listed = {part.file for part in self.manifest.parts}

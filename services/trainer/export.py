@@ -23,7 +23,7 @@ from services.kernel.event import Event, PoisonError, UserDeletion, decode_log_v
 from services.kernel.position import Position
 from services.log.protocol import EventLog, Record, Topic
 from services.trainer.archive import Archive, Gap, Mark
-from services.trainer.archive_place import ArchiveError, ArchivePlace, open_archive_place
+from services.trainer.archive_place import ArchiveError, ArchivePlace
 from services.trainer.archive_rows import SCHEMA, batch_of
 from services.trainer.export_start import Start, check_of, choose_starts
 from services.trainer.forgetting import forget, without_forgotten, write_part
@@ -65,24 +65,6 @@ class Exported:
 
 
 async def export_events(
-    log: EventLog,
-    url: str,
-    *,
-    namespace: str = "",
-    allow_gap: bool = False,
-    progress: Progress = lambda _done, _total: None,
-) -> Exported:
-    """Bring the archive at `url` up to the log's end as it is now. Raises ArchiveError, LogError.
-
-    `allow_gap` goes on where the log no longer holds what comes next, and notes the gap. Memory: about 96 MiB
-    of rows, and one part while it is written.
-    """
-    return await export_to(
-        open_archive_place(url), log, namespace=namespace, allow_gap=allow_gap, progress=progress
-    )
-
-
-async def export_to(
     place: ArchivePlace,
     log: EventLog,
     *,
@@ -91,7 +73,11 @@ async def export_to(
     progress: Progress = lambda _done, _total: None,
     part_rows: int = PART_ROWS_MAX,
 ) -> Exported:
-    """`export_events` to a place that is open already; parts of at most about `part_rows` rows."""
+    """Bring the archive at `place` up to the log's end as it is now. Raises ArchiveError, LogError.
+
+    `allow_gap` goes on where the log no longer holds what comes next, and notes the gap. Parts have about
+    `part_rows` rows at most. Memory: about 96 MiB of rows, and one part while it is written.
+    """
     began_s = time.monotonic()
     # 1.
     with place.held():

@@ -46,7 +46,7 @@ async def choose_starts(
             f"FRESHET_LOG_GENERATION={newest}"
         )
     # 2.
-    if not archive.exists and archive.leftovers():
+    if archive.is_orphaned():
         raise ArchiveError(
             f"{url} holds parts of an archive but no {MANIFEST_NAME}; put it back, or take an empty folder"
         )

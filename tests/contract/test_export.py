@@ -21,7 +21,7 @@ from services.kernel.position import Position
 from services.log.protocol import Draft, EventLog, Producer
 from services.trainer.archive_place import ArchiveError, open_archive_place
 from services.trainer.events import read_events
-from services.trainer.export import Exported, export_to
+from services.trainer.export import Exported, export_events
 from tests.contract.logs import PATIENCE_S, appended, ends, member, opened, read
 from tests.servers import ValkeyServer
 from tests.unit.archive_log import any_event, archived
@@ -46,7 +46,7 @@ async def put(producer: Producer, events: list[Event]) -> dict[Position, Event]:
 
 async def export(log: EventLog, url: Path, allow_gap: bool = False) -> Exported:
     async with asyncio.timeout(PATIENCE_S):
-        return await export_to(open_archive_place(str(url)), log, part_rows=400, allow_gap=allow_gap)
+        return await export_events(open_archive_place(str(url)), log, part_rows=400, allow_gap=allow_gap)
 
 
 def test_the_archive_is_the_log_run_after_run(log_url: str, namespace: str, tmp_path: Path) -> None:

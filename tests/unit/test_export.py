@@ -17,7 +17,7 @@ from services.kernel.event import UserDeletion
 from services.trainer.archive import Archive
 from services.trainer.archive_place import ArchiveError, ArchivePlace, open_archive_place
 from services.trainer.archive_rows import SCHEMA
-from services.trainer.export import Exported, export_to
+from services.trainer.export import Exported, export_events
 from tests.unit.archive_log import (
     DyingPlace,
     KilledError,
@@ -30,7 +30,7 @@ from tests.unit.archive_log import (
 
 
 def run(place: ArchivePlace, log: MemoryLog, **flags: Any) -> Exported:
-    return asyncio.run(export_to(place, log, **{"part_rows": 20, **flags}))
+    return asyncio.run(export_events(place, log, **{"part_rows": 20, **flags}))
 
 
 def grow(log: MemoryLog, chance: random.Random, count: int, first_number: int) -> None:
@@ -188,6 +188,17 @@ def test_what_is_not_this_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "archive.json").write_bytes(manifest.replace(b'"version": 1', b'"version": 2'))
     with pytest.raises(ArchiveError, match="version 2"):
         run(place, log, namespace="shop")
+
+
+def test_drafts_of_a_killed_write_are_removed_and_block_nothing(tmp_path: Path) -> None:
+    log = MemoryLog()
+    log.add(0, event(1))
+    (tmp_path / ".archive.json-0123456789abcdef").write_bytes(b"{")
+    (tmp_path / ".events-g1-p0-1-2-01234567.parquet-0123456789abcdef").write_bytes(b"P")
+    (tmp_path / "mine.txt").write_bytes(b"stays")
+    run(open_archive_place(str(tmp_path)), log)
+    part = Archive(open_archive_place(str(tmp_path))).manifest.parts[0].file
+    assert {path.name for path in tmp_path.iterdir()} == {".archive.lock", "archive.json", "mine.txt", part}
 
 
 def test_two_exports_at_once_do_not_mix(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from services.trainer.archive import Archive, PendingDeletion
 from services.trainer.archive_place import open_archive_place
 from services.trainer.event_columns import repeats
 from services.trainer.events import ArchiveError, EventTable, read_events, read_items
-from services.trainer.export import export_to
+from services.trainer.export import export_events
 from tests.unit.archive_log import MemoryLog, any_event, event
 
 TYPES = EventTypes("wishlist_of_ours:200=2")
@@ -48,7 +48,7 @@ def archive_of(url: str, events: list[Any], partitions: int = 1) -> None:
     log = MemoryLog(partitions)
     for what in events:
         log.add(0, what)
-    asyncio.run(export_to(open_archive_place(url), log, part_rows=10))
+    asyncio.run(export_events(open_archive_place(url), log, part_rows=10))
 
 
 @settings(max_examples=40)
