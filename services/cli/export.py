@@ -42,6 +42,11 @@ def export(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+async def exported(settings: RunSettings, url: str, *, quiet: bool) -> Exported:
+    """Bring the archive at a URL up to the log's end. Raises ArchiveError, LogError."""
+    return await _export(settings, open_archive_place(url), allow_gap=False, quiet=quiet)
+
+
 async def _export(settings: RunSettings, place: ArchivePlace, allow_gap: bool, *, quiet: bool) -> Exported:
     log = open_log(settings)
     try:

@@ -58,6 +58,16 @@ user_vector, or takes bank, needs its own."""
 _REPLAY_TEXT = """\
 Rebuild profiles, catalogue and aggregates from the log beside the live ones, then switch. Requests and events
 go on meanwhile. For a store that was lost or emptied, and for a topic that was recreated."""
+_TRAIN_TEXT = """\
+Train the model of this deployment and build a release. The newest events are held out: they say when to stop,
+teach the ranker, and judge the result beside the live release. A release whose graph differs from what was
+trained, or that ranks worse than the live one, is not published, and the command says why."""
+_TRAIN_EPILOG = """\
+  freshet train --publish                                  a job for every night: exports, trains, promotes
+  freshet train --events history.parquet --items items.ndjson --to releases
+
+A run that was killed goes on at its last whole epoch when the same command is run again. Memory: about 100
+bytes an event line, (12 d + 8) bytes an item, and 1 GB."""
 _DOCTOR_TEXT = """\
 Look at every part of this deployment (settings, server, log, store, profiler, release, catalogue, clock) and
 say what to mend. Exit status: 0 all is well, 3 something needs attention, 1 something fails."""
@@ -91,6 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
     _events(commands)
     _items(commands)
     _release(commands)
+    _training(commands)
     _reading(commands)
     _operations(commands)
     return parser
@@ -201,6 +212,36 @@ def _table_flags(command: argparse.ArgumentParser, when: str = "") -> None:
         help=f"{when}the id table, in index order: NDJSON, CSV, Parquet, a JSON list, or one id a line",
     )
     command.add_argument("--vectors", metavar="V.npy", help=f"{when}item vectors, floats [items, d]")
+
+
+def _training(commands: Any) -> None:
+    train = _command(commands, "train", "train:train", "train a model on the events and build a release")
+    train.description, train.epilog = _TRAIN_TEXT, _TRAIN_EPILOG
+    train.add_argument("--events", metavar="URL", help="an archive, Parquet, NDJSON or CSV (default: export)")
+    train.add_argument("--archive", metavar="URL", help="where the export goes (FRESHET_DATA_DIR/archive)")
+    train.add_argument("--items", metavar="FILE", help="items as NDJSON (default: the store's catalogue)")
+    train.add_argument("--to", metavar="DIR", help="write the release into this directory (default: here)")
+    train.add_argument("--publish", action="store_true", help="publish and promote it, if the gate lets it")
+    train.add_argument("--no-promote", action="store_true", help="with --publish: keep the live one")
+    train.add_argument("--force", action="store_true", help="do not compare with the live release")
+    train.add_argument("--release-url", metavar="URL", help="default: FRESHET_RELEASE_URL")
+    train.add_argument("--d", type=_count, default=64, help="numbers of a vector (default 64)")
+    train.add_argument("--hidden", type=_count, default=512, help="width of the network (default 512)")
+    train.add_argument("--epochs", type=_count, default=10, help="at most so many (default 10)")
+    train.add_argument("--learning-rate", type=float, default=3e-3, help="Adam's at its peak (default 0.003)")
+    train.add_argument("--dropout", type=float, default=0.2, help="share of inputs dropped (default 0.2)")
+    train.add_argument("--seed", type=_count, default=1, help="same seed, data and machine: same release")
+    train.add_argument("--holdout-share", type=_share, default=0.1, help="newest part held out (default 0.1)")
+    train.add_argument("--holdout-from", metavar="TIME", help="hold out what happened from then on")
+    train.add_argument("--checkpoints", metavar="DIR", help="default: FRESHET_DATA_DIR/training")
+    _json_flag(train)
+
+
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0.0 < number < 1.0:
+        raise argparse.ArgumentTypeError("must lie between 0 and 1")
+    return number
 
 
 def _reading(commands: Any) -> None:

@@ -15,6 +15,7 @@ from services.cli.failure import EXIT_OK, CommandError
 from services.cli.output import print_json, print_line, print_table, say
 from services.kernel.item import Item, decode_item, parse_item
 from services.kernel.release import ReleaseError
+from services.local.settings import RunSettings
 
 
 def init(arguments: argparse.Namespace) -> int:
@@ -23,7 +24,7 @@ def init(arguments: argparse.Namespace) -> int:
     from services.trainer.day0 import build_day0
 
     url = release_url(arguments.release_url)
-    items = _items_of_file(arguments.items) if arguments.items else asyncio.run(_items_of_store())
+    items = _items_of_file(arguments.items) if arguments.items else _items_of_backend()
     now_ms = _now_ms()
 
     with tempfile.TemporaryDirectory(prefix="freshet-release-") as scratch:
@@ -115,21 +116,26 @@ def _items_of_file(name: str) -> Iterable[Item]:
     return found
 
 
-async def _items_of_store() -> list[Item]:
+def _items_of_backend() -> list[Item]:
+    with backend() as settings:
+        return asyncio.run(items_of_store(settings))
+
+
+async def items_of_store(settings: RunSettings) -> list[Item]:
+    """The catalogue as it stands in the store. Raises ReleaseError for an empty store, StoreError."""
     from services.store.catalogue import CatalogueReader
     from services.store.connection import connect
     from services.store.meta import MetaStore
 
-    with backend() as settings:
-        connection = connect(settings)
-        try:
-            meta = await MetaStore(connection).read()
-            if meta is None:
-                raise ReleaseError("the store is empty: import a catalogue first (`freshet items import`)")
-            pages = CatalogueReader(connection).scan(meta.epoch)
-            return [decode_item(value) async for page in pages for _, value in page]
-        finally:
-            await connection.close()
+    connection = connect(settings)
+    try:
+        meta = await MetaStore(connection).read()
+        if meta is None:
+            raise ReleaseError("the store is empty: import a catalogue first (`freshet items import`)")
+        pages = CatalogueReader(connection).scan(meta.epoch)
+        return [decode_item(value) async for page in pages for _, value in page]
+    finally:
+        await connection.close()
 
 
 def _now_ms() -> int:

@@ -74,6 +74,11 @@ def check_quality(new: NDArray[np.float64], live: NDArray[np.float64], seed: int
 
     Refused: lower by more than LOSS_SHARE, or lower and the paired bootstrap's 95 % interval stays below 0.
     """
+    if len(new) < JUDGED_MIN:
+        raise GateError(
+            f"{len(new)} held-out questions came after the live release was trained, and {JUDGED_MIN} is the "
+            "least that says which of the two is better: wait for more events"
+        )
     difference = new - live
     generator = np.random.default_rng(seed)
     draws = difference[generator.integers(0, len(difference), (1000, len(difference)))].mean(axis=1)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,8 +31,8 @@ from services.trainer.checkpoints import Checkpoints
 from services.trainer.evaluate import Quality, judge
 from services.trainer.event_table import EventTable
 from services.trainer.fit import FitConfig, Fitted, Told, fit
-from services.trainer.gate import JUDGED_MIN, check_outputs, check_quality
-from services.trainer.learn_ranker import EXAMPLES_MAX, Examples, is_judged, learn
+from services.trainer.gate import check_outputs, check_quality
+from services.trainer.learn_ranker import EXAMPLES_MAX, JUDGED_SHARE, Examples, is_judged, learn
 from services.trainer.network import NetworkShape
 from services.trainer.replay import Profiles, ReplayRules, records_of
 from services.trainer.sequences import Sequences, sequences_of
@@ -139,6 +140,15 @@ def train(
     return Trained(directory, metrics)
 
 
+def trained_until_s(release: Release) -> int:
+    """The newest event that a release was trained on, Unix s; 0 where it does not say (day 0, own models)."""
+    try:
+        metrics = msgspec.json.decode(release.file("metrics").read_bytes())
+        return int(metrics.get("trained_until_s", 0))
+    except (ReleaseError, OSError, ValueError, AttributeError, msgspec.DecodeError):
+        return 0
+
+
 class _Judged(NamedTuple):
     new: Quality
     live: Quality | None
@@ -241,9 +251,13 @@ class _Run:
         )
 
     def judge(self, draft: Release, live: Release | None) -> _Judged:
-        """4. of the module. Raises GateError."""
-        share = min(1.0, JUDGED_MAX / max(1.0, self._questions() * 0.25))
+        """4. of the module. Raises GateError.
+
+        What the live release was trained on is no question for it: only what came after counts.
+        """
+        share = min(1.0, JUDGED_MAX / max(1.0, self._questions() * JUDGED_SHARE))
         seed = self._config.fit.seed
+        since_s = max(self.holdout_s, trained_until_s(live) + 1 if live is not None else 0)
 
         def quality(release: Release) -> Quality:
             generator = np.random.default_rng(seed)  # the same questions for both
@@ -252,14 +266,16 @@ class _Run:
                 "gate",
                 found.world,
                 found.ask,
-                lambda record: is_judged(record.subject) and generator.random() < share,
+                lambda record: (
+                    record.time_s >= since_s and is_judged(record.subject) and generator.random() < share
+                ),
             )
             return found
 
         new = quality(draft)
         before = quality(live) if live is not None else None
         comparison = None
-        if before is not None and len(new.gains) >= JUDGED_MIN:
+        if before is not None:
             comparison = check_quality(np.array(new.gains), np.array(before.gains), seed)
         return _Judged(new, before, comparison)
 
