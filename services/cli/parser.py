@@ -68,6 +68,14 @@ _TRAIN_EPILOG = """\
 
 A run that was killed goes on at its last whole epoch when the same command is run again. Memory: about 100
 bytes an event line, (12 d + 8) bytes an item, and 1 GB."""
+_EVALUATE_TEXT = """\
+Replay held-out events through a release and the code that answers HTTP: before each event of somebody with a
+history the list is made that they would have been shown, and held against what they chose. The baselines
+answer the same questions."""
+_EVALUATE_EPILOG = """\
+  freshet evaluate --events archive
+  freshet evaluate --events history.parquet --map item_id=sku --set event_type=purchase --plot quality.svg
+  freshet evaluate --events archive --refresh live,1min,1h,1d    what real-time profiles are worth"""
 _DOCTOR_TEXT = """\
 Look at every part of this deployment (settings, server, log, store, profiler, release, catalogue, clock) and
 say what to mend. Exit status: 0 all is well, 3 something needs attention, 1 something fails."""
@@ -102,6 +110,7 @@ def build_parser() -> argparse.ArgumentParser:
     _items(commands)
     _release(commands)
     _training(commands)
+    _evaluating(commands)
     _reading(commands)
     _operations(commands)
     return parser
@@ -120,11 +129,7 @@ def _events(commands: Any) -> None:
     load = _command(events, "import", "files:events", "import events from CSV, NDJSON or Parquet")
     load.epilog = _EVENTS_EPILOG
     _file_flags(load)
-    load.add_argument(
-        "--timestamp-unit",
-        choices=("s", "ms", "us", "ns"),
-        help="unit of numeric timestamps (default: by magnitude)",
-    )
+    _unit_flag(load)
     load.add_argument(
         "--restart",
         action="store_true",
@@ -244,6 +249,37 @@ def _share(text: str) -> float:
     return number
 
 
+def _evaluating(commands: Any) -> None:
+    command = _command(
+        commands, "evaluate", "evaluate:evaluate", "measure a release on held-out events, beside baselines"
+    )
+    command.description, command.epilog = _EVALUATE_TEXT, _EVALUATE_EPILOG
+    command.add_argument("--events", required=True, metavar="URL", help="an archive, Parquet, NDJSON or CSV")
+    _mapping_flags(command)
+    _unit_flag(command)
+    command.add_argument("--items", metavar="FILE", help="items as NDJSON (default: the release's own)")
+    command.add_argument("--release", metavar="DIR|URL", help="a release, or a root with a live one")
+    command.add_argument(
+        "--compare",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="DIR|URL",
+        help="other releases beside it",
+    )
+    command.add_argument("--k", default="10,20", metavar="K,…", help="lengths of the lists (default 10,20)")
+    part = command.add_mutually_exclusive_group()
+    part.add_argument("--from", dest="from_time", metavar="TIME", help="ask about events from then on")
+    part.add_argument("--holdout-share", type=_share, default=0.1, help="or about the newest (default 0.1)")
+    command.add_argument(
+        "--max-questions", type=int, default=20_000, metavar="N", help="a sample of N (default 20000; 0: all)"
+    )
+    command.add_argument("--frozen", action="store_true", help="popularity stops where the questions begin")
+    command.add_argument("--refresh", metavar="R,…", help="profiles of other ages, e.g. live,1min,1h,1d")
+    command.add_argument("--plot", metavar="FILE", help="draw it as FILE.svg or FILE.png")
+    _json_flag(command)
+
+
 def _reading(commands: Any) -> None:
     recommend = _command(commands, "recommend", "requests:recommend", "ask for recommendations")
     recommend.add_argument("user_id", nargs="?", help="without one: what a visitor without history sees")
@@ -277,6 +313,19 @@ def _file_flags(command: argparse.ArgumentParser) -> None:
     command.add_argument("file", help="CSV, TSV, NDJSON or Parquet, gzipped or not; - reads standard input")
     command.add_argument("--format", choices=("csv", "tsv", "ndjson", "parquet"), help="default: by the name")
     command.add_argument("--delimiter", metavar="CHARACTER", help="of a CSV file (default ,)")
+    _mapping_flags(command)
+    command.add_argument("--rejects", metavar="FILE", help="where rejected rows are listed with reasons")
+    command.add_argument(
+        "--patience-s",
+        type=float,
+        metavar="S",
+        default=120.0,
+        help="how long to wait for a server that is away (default 120)",
+    )
+    _server_flags(command)
+
+
+def _mapping_flags(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--map",
         action="append",
@@ -291,15 +340,14 @@ def _file_flags(command: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="the same value in every row, e.g. --set event_type=purchase; may be repeated",
     )
-    command.add_argument("--rejects", metavar="FILE", help="where rejected rows are listed with reasons")
+
+
+def _unit_flag(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--patience-s",
-        type=float,
-        metavar="S",
-        default=120.0,
-        help="how long to wait for a server that is away (default 120)",
+        "--timestamp-unit",
+        choices=("s", "ms", "us", "ns"),
+        help="unit of numeric timestamps (default: by magnitude)",
     )
-    _server_flags(command)
 
 
 def _server_flags(command: argparse.ArgumentParser) -> None:

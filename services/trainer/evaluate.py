@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.ranking.state import FOR_YOU
+from services.trainer.judgement import ndcg
 from services.trainer.world import Asked, World, ids_of, recommended
 
 CUT_OFF: Final = 10
-BOOTSTRAPS: Final = 1000
 
 
 class Quality:
@@ -60,19 +59,3 @@ class Quality:
 def judge(world: World, n: int = CUT_OFF) -> Quality:
     """An empty record of for_you."""
     return Quality(world, n)
-
-
-def ndcg(places: Iterable[int], wanted: int, n: int) -> float:
-    """Normalised discounted cumulative gain of hits at `places` (from 0) when `wanted` items were right."""
-    gain = sum(1.0 / np.log2(place + 2) for place in places)
-    ideal = float((1.0 / np.log2(np.arange(2, min(wanted, n) + 2))).sum())
-    return float(gain / ideal) if ideal else 0.0
-
-
-def interval(values: Sequence[float] | NDArray[np.float64], seed: int = 7) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean."""
-    array = np.asarray(values, dtype=np.float64)
-    generator = np.random.default_rng(seed)
-    means = [array[generator.integers(0, len(array), len(array))].mean() for _ in range(BOOTSTRAPS)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from services.kernel.bank import Space, WeightOf
+from services.kernel.bank import Space, VectorOf, WeightOf
 from services.kernel.change import reason_of, weight_of
 from services.kernel.contributions import contributions_of
 from services.kernel.covisits import (
@@ -71,12 +71,16 @@ def records_of(table: EventTable) -> Iterator[Record]:
 class Profiles:
     """Profiles of the subjects, as a profiler of one partition keeps them."""
 
-    def __init__(self, table: EventTable, release: Release, rules: ReplayRules) -> None:
+    def __init__(
+        self, table: EventTable, release: Release, rules: ReplayRules, vector_of: VectorOf | None = None
+    ) -> None:
+        """`vector_of` by item key; None: the release's own vectors alone."""
         self._keys = [item_key(item_id) for item_id in table.item_ids]
         self.space: Space = release.space.at(0)
         self._weight_of: WeightOf = weight_of(rules.types.weighed_by(release.event_weights))
         self.ttl_ms = rules.profile_ttl_days * DAY_MS
-        vectors = {key: release.vector_of(key) for key in self._keys}
+        given = vector_of or release.vector_of
+        vectors = {key: given(key) for key in self._keys}
         self._rules = ProfileRules(self.space, vectors.get, self._weight_of, self.ttl_ms, rules.seen_capacity)
         self._held: dict[int, Profile] = {}
         self._offset = 0

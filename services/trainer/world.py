@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from services.kernel.item import Item, encode_item
-from services.kernel.profile import Profile
+from services.kernel.profile import Change, Profile
 from services.ranking.catalogue import Catalogue
 from services.ranking.inputs import ModelQuestion
 from services.ranking.model import ModelAnswer, OnnxModel
@@ -50,11 +53,18 @@ class World:
     catalogue: Catalogue
 
     @classmethod
-    def of(cls, release: Release, items: Iterable[Item]) -> World:
-        """Load a release over a catalogue. Raises ReleaseError."""
+    def of(cls, release: Release, items: Iterable[Item], custom_types: str = "") -> World:
+        """Load a release over a catalogue; `custom_types` as FRESHET_EVENT_TYPES has them. Raises
+        ReleaseError.
+        """
         catalogue = Catalogue(release)
         catalogue.load(encode_item(item) for item in items)
-        return cls(release, OnnxModel(release), catalogue)
+        return cls(release, OnnxModel(release, custom_types), catalogue)
+
+    def vector_of(self, key: int) -> NDArray[np.float32] | None:
+        """f32[d] of an item key: the release's, or for a newer item of the catalogue from its metadata."""
+        known = self.release.vector_of(key)
+        return known if known is not None else self.catalogue.vector(self.catalogue.row_of_key(key))
 
     def answer(self, profile: Profile, now_ms: int) -> ModelAnswer:
         """The model's answer."""
@@ -70,15 +80,18 @@ def replay(
     *,
     frozen: bool = False,
     chosen: Callable[[Record], bool] = lambda _: True,
+    hear: Callable[[Record, Change], None] = lambda _record, _change: None,
     tell: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> None:
     """Replay a table; from `ask_from_s` on, `ask` before each event of somebody who has a profile.
 
     `frozen`: aggregates stop where the questions begin, as the published protocols have it; otherwise they
-    go on, as in a running system. `chosen` says which events are asked about. `tell` is given events done and
-    in all.
+    go on, as in a running system. `chosen` says which events are asked about. `hear` is given each event
+    after its question. `tell` is given events done and in all. A profile that is older than its TTL is
+    nobody's, as it is for the recommender.
     """
-    profiles, live = Profiles(table, world.release, rules), LiveAggregates(rules)
+    profiles = Profiles(table, world.release, rules, world.vector_of)
+    live = LiveAggregates(rules)
     weight_of = rules.types.weight
     state: RankingState | None = None
     snapshot_s = 0
@@ -90,7 +103,8 @@ def replay(
         if asking and (state is None or (not frozen and record.time_s >= snapshot_s + SNAPSHOT_S)):
             snapshot_s = record.time_s
             state = RankingState(world.catalogue, live.snapshot(), world.model)
-        if asking and state is not None and profile is not None and chosen(record):
+        known = profile is not None and not profile.expired(record.time_s * 1000, profiles.ttl_ms)
+        if asking and state is not None and profile is not None and known and chosen(record):
             wanted = tuple(
                 table.item_ids[item]
                 for item, value in zip(record.items, record.values, strict=True)
@@ -99,6 +113,7 @@ def replay(
             if wanted:
                 ask(Asked(state, profile, record, wanted))
         change = profiles.change_of(record)
+        hear(record, change)
         if not (asking and frozen):
             live.add(profile, change, profiles.space)
         profiles.apply(record, change)
@@ -106,14 +121,30 @@ def replay(
         tell(done, total)
 
 
+def lists_of(
+    state: RankingState, profile: Profile | None, now_ms: int, ks: Sequence[int], scenario: str = FOR_YOU
+) -> list[NDArray[np.int64]]:
+    """Catalogue rows of what the running system would have answered, best first, a list for each length."""
+    return [
+        np.array([item.row for item in ranking.items if item.row >= 0], dtype=np.int64)
+        for ranking in _answers(state, profile, now_ms, ks, scenario)
+    ]
+
+
 def recommended(asked: Asked, n: int, scenario: str = FOR_YOU) -> Ranking:
     """What the running system would have answered."""
-    request = RankRequest(asked.now_ms, scenario, n)
-    model = asked.state.model
-    answer = None
-    if model is not None and wants_model(asked.state, asked.profile, request):
-        answer = model.run([ModelQuestion(asked.profile, asked.now_ms)])[0]
-    return rank(asked.state, asked.profile, request, answer)
+    return _answers(asked.state, asked.profile, asked.now_ms, (n,), scenario)[0]
+
+
+def _answers(
+    state: RankingState, profile: Profile | None, now_ms: int, ks: Sequence[int], scenario: str
+) -> list[Ranking]:
+    """One run of the model for all lengths."""
+    requests = [RankRequest(now_ms, scenario, k) for k in ks]
+    model, answer = state.model, None
+    if model is not None and profile is not None and wants_model(state, profile, requests[0]):
+        answer = model.run([ModelQuestion(profile, now_ms)])[0]
+    return [rank(state, profile, request, answer) for request in requests]
 
 
 def ids_of(ranking: Ranking) -> Sequence[str]:
