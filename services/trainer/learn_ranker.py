@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from services.ranking.blend import neighbours_of
 from services.ranking.evidence import evidence_of
-from services.ranking.features import FEATURES
+from services.ranking.features import FEATURES, SESSION_FEATURES
 from services.ranking.ranked import Ranked
 from services.ranking.rules import Rules
 from services.ranking.state import RankRequest
-from services.ranking.transitions import Tables
+from services.ranking.tables import Tables
 from services.trainer.world import Asked, World
 
 FloatArray = NDArray[np.float32]
@@ -36,6 +36,8 @@ LEARNING_RATE: Final = 3e-3
 WEIGHT_DECAY: Final = 1e-3
 JUDGED_SHARE: Final = 0.25  # of the subjects, held out: they choose the epoch
 CUT_OFF: Final = 10
+# What NDCG@10 must gain, as a share, for the look-up of similar sessions: .3 ms of an answer.
+SESSIONS_EARN: Final = 0.005
 SPREAD_MIN: Final = 1e-3  # a feature that never varies must not blow up
 
 
@@ -82,21 +84,34 @@ def is_judged(subject: int) -> bool:
 
 
 class Learned(NamedTuple):
-    """The ranker's parameters, and NDCG@10 among the candidates of held-out examples by epoch."""
+    """The ranker's parameters, the features that it takes, and NDCG@10 among the candidates of held-out
+    examples by epoch.
+    """
 
     params: Params
+    features: tuple[str, ...]
     ndcg: list[float]
 
 
-def learn(examples: Examples, seed: int, tell: Callable[[int, int], None]) -> Learned:
+def learn_both(examples: Examples, seed: int, tell: Callable[[int, int], None]) -> Learned:
+    """With the session neighbours and without; they stay where they earn their time."""
+    total = 2 * EPOCHS
+    plain = tuple(name for name in FEATURES if name not in SESSION_FEATURES)
+    without = learn(examples, plain, seed, lambda done, _: tell(done, total))
+    both = learn(examples, FEATURES, seed, lambda done, _: tell(EPOCHS + done, total))
+    return both if max(both.ndcg) >= (1 + SESSIONS_EARN) * max(without.ndcg) else without
+
+
+def learn(examples: Examples, names: tuple[str, ...], seed: int, tell: Callable[[int, int], None]) -> Learned:
     """Train on the examples whose subjects are not held out. Deterministic for one seed and machine."""
+    columns = [FEATURES.index(name) for name in names]
     width = max(len(one) for one in examples.features)
     judged = np.array(examples.judged)
-    features = np.zeros((len(judged), width, len(FEATURES)), dtype=np.float32)
+    features = np.zeros((len(judged), width, len(names)), dtype=np.float32)
     wanted = np.zeros((len(judged), width), dtype=np.float32)
     there = np.zeros((len(judged), width), dtype=np.bool_)
     for place, (rows, aims) in enumerate(zip(examples.features, examples.wanted, strict=True)):
-        features[place, : len(rows)], wanted[place, : len(rows)] = rows, aims
+        features[place, : len(rows)], wanted[place, : len(rows)] = rows[:, columns], aims
         there[place, : len(rows)] = True
     wanted /= wanted.sum(axis=1, keepdims=True)
     train, held = np.flatnonzero(~judged), np.flatnonzero(judged)
@@ -127,7 +142,7 @@ def learn(examples: Examples, seed: int, tell: Callable[[int, int], None]) -> Le
         if scores[-1] >= max(scores):
             best = params
         tell(epoch + 1, EPOCHS)
-    return Learned({**best, **fixed}, scores)
+    return Learned({**best, **fixed}, names, scores)
 
 
 def scores_of(params: Params, features: Any) -> Any:

@@ -34,7 +34,8 @@ class Sequences(NamedTuple):
 
     `items` i32[n] (index in the id table), `weights` f32[n] (of the event, 0 adds nothing to the bank),
     `starts` i64[s + 1] (where each subject begins), `known` i32[n] (how many lines of the subject stand
-    before the line's record), `counts` bool[n] (whether the line is a target), `subjects` i32[s].
+    before the line's record), `counts` bool[n] (whether the line is a target), `times_s` i64[n], `subjects`
+    i32[s].
     """
 
     items: IntArray
@@ -42,6 +43,7 @@ class Sequences(NamedTuple):
     starts: NDArray[np.int64]
     known: IntArray
     counts: NDArray[np.bool_]
+    times_s: NDArray[np.int64]
     subjects: IntArray
 
 
@@ -83,6 +85,7 @@ def sequences_of(table: EventTable, weight_of: WeightOf, *, from_s: int | None =
         np.append(starts, n).astype(np.int64),
         known.astype(np.int32),
         counts,
+        table.times_s[order],
         subjects[starts],
     )
 
