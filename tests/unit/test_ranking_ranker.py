@@ -1,0 +1,243 @@
+"""The second stage: tables, features and the ranker's graph, on a release whose numbers are random."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from services.kernel.bank import DEFAULT_GAMMAS
+from services.kernel.change import weight_of
+from services.kernel.event_type import EventTypes
+from services.kernel.item import Item
+from services.kernel.profile import Profile
+from services.kernel.release import ReleaseError, content_name, encode_manifest
+from services.ranking.blend import neighbours_of
+from services.ranking.evidence import evidence_of
+from services.ranking.features import FEATURES, FloatArray
+from services.ranking.inputs import ModelQuestion
+from services.ranking.model import ModelAnswer, OnnxModel
+from services.ranking.rank import rank
+from services.ranking.ranked import Ranked
+from services.ranking.ranker import OnnxRanker
+from services.ranking.session_neighbours import SessionNeighbours
+from services.ranking.state import RankingState, RankRequest
+from services.ranking.transitions import BACKWARD, FORWARD, NEAR, WIDE, Transitions
+from services.release.files import open_release
+from services.trainer.network import NetworkShape, first_params
+from services.trainer.replay import LiveAggregates, Profiles, ReplayRules, records_of
+from services.trainer.sequences import sequences_of
+from services.trainer.trained_release import Parts, Ranker, build_trained
+from services.trainer.transition_counts import PRIOR, WIDE_DECAY
+from services.trainer.world import World
+from tests.unit.trainer_events import START_S, circle_items, table_of, walks
+
+RULES = ReplayRules(EventTypes())
+WEIGHT_OF = weight_of(RULES.types)
+COLUMN = {name: place for place, name in enumerate(FEATURES)}
+
+
+def random_ranker(features: tuple[str, ...] = FEATURES) -> Ranker:
+    generator = np.random.default_rng(8)
+    width, hidden = len(features), 8
+    sizes = {"w1": (width, hidden), "w2": (hidden, hidden), "w3": (hidden, 1), "linear": (width, 1)}
+    params = {name: generator.standard_normal(size).astype(np.float32) for name, size in sizes.items()}
+    params |= {"mean": np.zeros(width, np.float32), "spread": np.ones(width, np.float32)}
+    params |= {"b1": np.zeros(hidden, np.float32), "b2": np.zeros(hidden, np.float32)}
+    return Ranker(params, features)
+
+
+def built(folder: Path, ranker: Ranker | None) -> Path:
+    items = circle_items()
+    params = first_params(NetworkShape(len(items), 8, DEFAULT_GAMMAS, 16), seed=2)
+    arrays = {name: np.asarray(value) for name, value in params.items()}
+    sequences = sequences_of(walks(60, seed=3), WEIGHT_OF)
+    weights = RULES.types.weights()
+    return build_trained(Parts(items, arrays, DEFAULT_GAMMAS, sequences, weights, ranker, {}), folder, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """Somebody in the middle of a walk, and all that ranking needs to answer."""
+
+    world: World
+    state: RankingState
+    profile: Profile
+    now_ms: int
+    answer: ModelAnswer
+
+    def ranked(self) -> Ranked:
+        evidence = evidence_of(self.profile, self.world.catalogue, self.now_ms)
+        assert self.world.model.ranker is not None
+        neighbours = neighbours_of(evidence, self.state.aggregates, self.world.catalogue)
+        return Ranked(self.state, evidence, self.answer, self.world.model.ranker.tables, neighbours)
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    release = open_release(built(tmp_path_factory.mktemp("release"), random_ranker()))
+    world = World.of(
+        release, [*circle_items(), Item(item_id="new", title="thing 9", categories=[["circle 0"]])]
+    )
+    table = walks(60, seed=3)
+    profiles, live = Profiles(table, release, RULES), LiveAggregates(RULES)
+    for record in records_of(table):
+        change = profiles.change_of(record)
+        live.add(profiles.get(record.subject), change, profiles.space)
+        profiles.apply(record, change)
+    profile = profiles.get(int(table.subjects[-1]))
+    assert profile is not None
+    now_ms = (int(table.times_s[-1]) + 120) * 1000
+    answer = world.model.run([ModelQuestion(profile, now_ms)])[0]
+    return Case(world, RankingState(world.catalogue, live.snapshot(), world.model), profile, now_ms, answer)
+
+
+def test_transitions_are_shares_of_what_followed(tmp_path: Path) -> None:
+    # 0 1 2 twice, by two people, and 0 2 once.
+    walks_of = [(0, 1, 2), (0, 1, 2), (0, 2)]
+    rows = [(who, item, START_S + at) for who, walk in enumerate(walks_of) for at, item in enumerate(walk)]
+    items = circle_items()[:3]
+    params = first_params(NetworkShape(3, 8, DEFAULT_GAMMAS, 16), seed=2)
+    arrays = {name: np.asarray(value) for name, value in params.items()}
+    parts = Parts(items, arrays, DEFAULT_GAMMAS, sequences_of(table_of(rows, 3), WEIGHT_OF), {}, None, {})
+    release = open_release(build_trained(parts, tmp_path, 1))
+    forward, backward = Transitions.open(release, FORWARD), Transitions.open(release, BACKWARD)
+    assert forward is not None
+    assert backward is not None
+    spread = forward.spread([0, -1, 2])
+    found = dict(zip(spread.items.tolist(), spread.shares.tolist(), strict=True))
+    wide = 2 + (1 + 2 * WIDE_DECAY)  # 1 twice right after 0; 2 once right after, twice one further on
+    assert found[1] == pytest.approx([2 / (3 + PRIOR), 2 / (wide + PRIOR)])
+    assert found[2] == pytest.approx([1 / (3 + PRIOR), (1 + 2 * WIDE_DECAY) / (wide + PRIOR)])
+    assert spread.source.tolist() == [0, 0]  # nothing follows 2
+    assert forward.row(0, 1).tolist() == [2]  # the strongest first
+    assert backward.row(2, 9).tolist() == [0, 1]
+    assert not len(forward.row(-1, 9))
+    assert (NEAR, WIDE) == (0, 1)
+
+
+def test_neighbours_are_the_sessions_that_share_the_newest_items() -> None:
+    sessions = [[0, 1, 2], [0, 3], [4, 5]]
+    starts = np.cumsum([0, *map(len, sessions)]).astype(np.int64)
+    items = np.array(sum(sessions, []), dtype=np.int32)
+    postings = [[number for number in (2, 1, 0) if item in sessions[number]] for item in range(6)]
+    index = SessionNeighbours(
+        starts,
+        items,
+        np.cumsum([0, *map(len, postings)]).astype(np.int64),
+        np.array(sum(postings, []), dtype=np.int32),
+    )
+    found = index.scores([1, 0])
+    shares = dict(zip(found.indices.tolist(), found.share.tolist(), strict=True))
+    assert set(shares) == {0, 1, 2, 3}  # the third session shares nothing
+    assert shares[2] > shares[3] > 0  # that of the newest item counts more
+    assert max(shares.values()) == 1.0
+    assert not len(index.scores([-1, -1]).indices)
+    assert not len(index.scores([]).indices)
+
+
+def test_features_say_what_they_are_named_after(case: Case) -> None:
+    ranked = case.ranked()
+    rows = ranked.rows()
+    made = ranked.features(rows)
+    assert made.shape == (len(rows), len(FEATURES))
+    assert np.isfinite(made).all()
+    at = {case.world.catalogue.id_of(row): place for place, row in enumerate(rows.tolist())}
+
+    def value(item_id: str, name: str) -> float:
+        return float(made[at[item_id], COLUMN[name]])
+
+    ring = case.profile.ring
+    last = int(case.world.release.index_of(int(ring["item"][-1])))
+    following = f"i{last // 12 * 12 + (last + 1) % 12:03d}"
+    other = next(item_id for item_id in at if item_id not in {"new"} and int(item_id[1:]) // 12 != last // 12)
+    assert value(following, "next_near") > value(other, "next_near") == 0
+    assert value(f"i{last:03d}", "had_ago") == 1
+    assert value(f"i{last:03d}", "had_times") >= math.log(2)
+    assert value(following, "same_category") == 1
+    assert value(other, "same_category") == 0
+    assert value("new", "is_new") == 1
+    assert value(following, "sessions_share") > 0
+    best = case.world.release.item_ids[int(case.answer.item_indices[0])]
+    assert value(best, "network_rank") == 0
+    assert made[:, COLUMN["network_logp"]].max() <= 0
+    assert value(following, "history") == pytest.approx(math.log1p(len(ring)))
+    assert value(following, "idle") == pytest.approx(math.log1p(2), abs=0.01)
+
+
+def test_a_row_has_the_same_features_in_whatever_company(case: Case) -> None:
+    ranked = case.ranked()
+    rows = ranked.rows()
+    whole: FloatArray = ranked.features(rows)
+    for part in (slice(0, 1), slice(3, 40, 3), slice(len(rows) - 1, None)):
+        np.testing.assert_allclose(ranked.features(rows[part]), whole[part], rtol=1e-5, atol=1e-6)
+
+
+def test_the_ranker_orders_the_list_and_the_blend_stands_in_for_a_late_model(case: Case) -> None:
+    ranking = rank(case.state, case.profile, RankRequest(case.now_ms, n=20), case.answer)
+    assert ranking.strategy == "model"
+    ranked, ranker = case.ranked(), case.world.model.ranker
+    assert ranker is not None
+    rows = ranked.rows()
+    scores = dict(zip(rows.tolist(), ranker.scores(ranked.features(rows)).tolist(), strict=True))
+    shown = [scores[item.row] for item in ranking.items]
+    assert shown[:4] == sorted(scores.values(), reverse=True)[:4]  # further down categories are capped
+    assert all(item.reason.text for item in ranking.items)
+    late = rank(case.state, case.profile, RankRequest(case.now_ms, n=20), None)
+    assert late.strategy == "session"
+    assert [item.row for item in late.items] != [item.row for item in ranking.items]
+
+
+def test_candidates_of_the_request_are_ranked_and_nothing_else(case: Case) -> None:
+    chosen = ("i050", "i003", "new", "nowhere")
+    ranking = rank(case.state, case.profile, RankRequest(case.now_ms, candidates=chosen), case.answer)
+    assert {item.item_id for item in ranking.items} == {"i050", "i003", "new"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"features": (*FEATURES[:-1], "moon_phase")}, "wants the feature 'moon_phase'"),
+        (
+            {"features": FEATURES[:-1]},
+            f"takes {len(FEATURES)} features, the manifest of .* {len(FEATURES) - 1}",
+        ),
+    ],
+)
+def test_a_ranker_that_does_not_fit_is_refused(
+    tmp_path: Path, change: dict[str, tuple[str, ...]], message: str
+) -> None:
+    path = built(tmp_path, random_ranker())
+    release = open_release(path)
+    manifest = msgspec.structs.replace(release.manifest, **change)
+    named = msgspec.structs.replace(manifest, name=content_name(manifest))
+    (path / "manifest.json").write_bytes(encode_manifest(named))
+    with pytest.raises(ReleaseError, match=message):
+        OnnxModel(open_release(path))
+
+
+def test_features_without_a_ranker_are_refused(tmp_path: Path) -> None:
+    path = built(tmp_path, None)
+    release = open_release(path)
+    assert OnnxModel(release).ranker is None
+    manifest = msgspec.structs.replace(release.manifest, features=FEATURES)
+    named = msgspec.structs.replace(manifest, name=content_name(manifest))
+    (path / "manifest.json").write_bytes(encode_manifest(named))
+    with pytest.raises(ReleaseError, match="one needs the other"):
+        open_release(path)
+
+
+def test_a_ranker_may_take_some_of_the_features(tmp_path: Path) -> None:
+    few = ("popularity", "network_logp", "had_ago")
+    release = open_release(built(tmp_path, random_ranker(few)))
+    ranker = OnnxRanker(release)
+    features = np.random.default_rng(1).standard_normal((5, len(FEATURES))).astype(np.float32)
+    before = ranker.scores(features)
+    features[:, COLUMN["idle"]] += 1
+    np.testing.assert_array_equal(ranker.scores(features), before)
+    features[:, COLUMN["popularity"]] += 1
+    assert (ranker.scores(features) != before).all()
