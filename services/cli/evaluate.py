@@ -50,7 +50,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
             rules,
             config,
             compare=compare,
-            tell=lambda what, share: show(share, f"for {what}"),
+            tell=lambda what, share: show(share, what),
         )
     report = report_of(evaluation)
     if plot is not None:

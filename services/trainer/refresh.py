@@ -49,7 +49,7 @@ class AgedProfiles:
         self._waiting: dict[int, deque[tuple[Record, Change]]] = {}
 
     def hear(self, record: Record, change: Change) -> None:
-        """Take in an event; the times of one subject's events never fall."""
+        """Take in an event, in the order of the log: one that comes late waits for those before it there."""
         self._let_in(record.subject, record.time_s)
         self._waiting.setdefault(record.subject, deque()).append((record, change))
 

@@ -24,14 +24,13 @@ the first on the same questions. `judgement` says what each figure means.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
 
 from services.trainer.bootstrap import DRAWS, Bootstrap
 from services.trainer.judgement import METRICS, FloatArray, Judged
-from services.trainer.side_by_side import Entrant, Evaluation
+from services.trainer.side_by_side import Entrant, Evaluation, moment_of
 
 COMPARED: Final = ("hr", "ndcg", "mrr", "recall")
 _DIGITS: Final = 5
@@ -56,9 +55,9 @@ def report_of(evaluation: Evaluation) -> dict[str, Any]:
         },
         "lines": evaluation.lines,
         "catalogue": evaluation.catalogue_items,
-        "first": _moment(evaluation.first_s),
-        "from": _moment(chosen.from_s),
-        "until": _moment(evaluation.until_s),
+        "first": moment_of(evaluation.first_s),
+        "from": moment_of(chosen.from_s),
+        "until": moment_of(evaluation.until_s),
         "frozen": config.frozen,
         "seed": config.seed,
         "draws": DRAWS,
@@ -187,7 +186,3 @@ def _difference(at: dict[str, Any]) -> Sequence[str]:
 
 def _number(estimate: dict[str, float]) -> str:
     return f"{estimate['value']:.4f}"
-
-
-def _moment(time_s: int) -> str:
-    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -93,6 +94,11 @@ class Evaluation:
     def served(self) -> Entrant:
         """The release's for_you."""
         return self.entrants[0]
+
+
+def moment_of(time_s: int) -> str:
+    """RFC 3339 of Unix seconds."""
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def items_of(release: Release) -> list[Item]:
@@ -183,8 +189,8 @@ class _Run:
         lines = int((table.times_s >= from_s).sum())
         if not lines:
             return (
-                f"no event is as new as Unix time {from_s}; the newest is at {int(table.times_s[-1])}: give "
-                "an earlier --from, or a --holdout-share"
+                f"no event is as new as {moment_of(from_s)}; the newest is of "
+                f"{moment_of(int(table.times_s[-1]))}: give an earlier --from, or a --holdout-share"
             )
         if chosen.unknown:
             return (
