@@ -1,9 +1,9 @@
 """Training the network: steps, epochs, early stopping, checkpoints.
 
-1. A step takes a batch and, above SAMPLED_ABOVE items, a sample of the catalogue: whatever the batch holds,
-   filled up with items drawn evenly, each corrected by its chance to be there.
-2. Only the rows of the item table that the sample holds are read, differentiated and written, moments too:
-   the cost of a step does not depend on the size of the catalogue.
+1. A step takes a batch and, above SAMPLED_ABOVE items, a sample of rivals for its targets, drawn without
+   regard to the batch, each corrected by its chance to be there.
+2. Only the rows of the item table that batch and rivals hold are read, differentiated and written, moments
+   too: the cost of a step does not depend on the size of the catalogue.
 3. After each epoch the held-out examples are ranked; the best parameters are kept; training ends when they
    have not become better for PATIENCE epochs, or when the schedule ends.
 
@@ -24,15 +24,28 @@ import optax
 from numpy.typing import NDArray
 
 from services.trainer.checkpoints import Checkpoints
-from services.trainer.network import NetworkShape, Params, first_params, loss, means_after, unit, users_of
+from services.trainer.network import (
+    NetworkShape,
+    Params,
+    Rivals,
+    first_params,
+    loss,
+    means_after,
+    unit,
+    users_of,
+)
 from services.trainer.sequences import Batch, BatchMaker, Sequences
 
 IntArray = NDArray[np.int32]
 FloatArray = NDArray[np.float32]
 
 SAMPLED_ABOVE: Final = 10_000  # items; the full softmax of more costs more than all the rest of a step
-NEGATIVES_MIN: Final = 2048  # items of a sample beside those of the batch
-SAMPLE_ROUND: Final = 4096  # samples come in multiples of it, since each size compiles once
+RIVALS_DRAWN: Final = 8192  # with repeats; twice as many find no better network and take 1.5 times as long
+RIVALS_ROUND: Final = 512  # rivals and rows come in multiples, since each size compiles once
+SAMPLE_ROUND: Final = 4096
+# Half of the draws are even, half go by how often an item is wanted, to this power.
+UNIFORM_SHARE: Final = 0.5
+FLATTENING: Final = 0.75
 WARM_UP_SHARE: Final = 0.05  # of all steps, in which the learning rate rises
 LAST_RATE_SHARE: Final = 0.02
 VALIDATION_MAX: Final = 20_000  # held-out examples that are ranked after an epoch, at most
@@ -129,13 +142,28 @@ def _is_over(history: list[Epoch]) -> bool:
     return all(epoch.ndcg <= before for epoch in history[-PATIENCE:])
 
 
+class _Sample(NamedTuple):
+    """A batch whose items and targets are places in `ids` i32[c] (rising, padded with the item count), the
+    rivals likewise, and each target's place among the rivals.
+    """
+
+    batch: Batch
+    ids: IntArray
+    rivals: Rivals
+    rival_of: IntArray
+
+
 class _Trainer:
     """Compiled steps, one for each shape of batch."""
 
-    def __init__(self, shape: NetworkShape, config: FitConfig, steps: int, frequencies: FloatArray) -> None:
+    def __init__(
+        self, shape: NetworkShape, config: FitConfig, steps: int, frequencies: NDArray[np.float64]
+    ) -> None:
         self._shape = shape
         self._config = config
-        self._frequencies = frequencies
+        chances = UNIFORM_SHARE / shape.items + (1 - UNIFORM_SHARE) * frequencies
+        self._chances = chances
+        self._cumulated = np.cumsum(chances)[:-1]  # the last item takes what rounding leaves
         self._sampled = shape.items > SAMPLED_ABOVE
         rate = optax.warmup_cosine_decay_schedule(
             0.0,
@@ -159,53 +187,60 @@ class _Trainer:
 
     def step(self, state: _State, batch: Batch, number: int) -> tuple[_State, Any]:
         """One step; answers the state after it and its loss. The state before it is used up."""
-        ids, log_chance, local = self._sample(batch, number)
-        after: tuple[_State, Any] = self._step(
-            state, local, ids, log_chance, jax.random.fold_in(self._key, number)
-        )
+        sample = self._sample(batch, number)
+        after: tuple[_State, Any] = self._step(state, sample, jax.random.fold_in(self._key, number))
         return after
 
-    def _sample(self, batch: Batch, number: int) -> tuple[IntArray, FloatArray, Batch]:
-        """(ids i32[c], log chance f32[c], the batch with its items and targets as places in ids)."""
+    def _sample(self, batch: Batch, number: int) -> _Sample:
         n = self._shape.items
         if not self._sampled:
-            return np.arange(n, dtype=np.int32), np.zeros(n, np.float32), batch
-        own = np.unique(np.concatenate([batch.items.ravel(), batch.target]))
-        size = -(-(len(own) + NEGATIVES_MIN) // SAMPLE_ROUND) * SAMPLE_ROUND
+            every = np.arange(n, dtype=np.int32)
+            return _Sample(batch, every, Rivals(every, np.zeros(n, np.float32)), batch.target)
         generator = np.random.default_rng((self._config.seed, number))
-        drawn = np.setdiff1d(generator.choice(n, min(n, size), replace=False), own, assume_unique=True)
-        negatives = drawn[: max(0, min(size, n) - len(own))]
-        ids = np.sort(np.concatenate([own, generator.permutation(negatives)])).astype(np.int32)
-        lines = float((batch.weights != 0).sum())
-        expected = self._frequencies[ids] * lines + len(negatives) / n
-        log_chance = np.log(-np.expm1(-expected)).astype(np.float32)
-        return (
-            ids,
-            log_chance,
-            batch._replace(
-                items=np.searchsorted(ids, batch.items).astype(np.int32),
-                target=np.searchsorted(ids, batch.target).astype(np.int32),
-            ),
+        drawn = np.unique(np.searchsorted(self._cumulated, generator.random(RIVALS_DRAWN)))
+        # Its size varies a little; what is beyond the round number is left out, all alike.
+        size = len(drawn) // RIVALS_ROUND * RIVALS_ROUND
+        rivals = np.sort(generator.choice(drawn, size, replace=False))
+        chance = -np.expm1(RIVALS_DRAWN * np.log1p(-self._chances[rivals])) * (size / len(drawn))
+        own = np.unique(np.concatenate([batch.items.ravel(), batch.target, rivals]))
+        ids = np.full(-(-len(own) // SAMPLE_ROUND) * SAMPLE_ROUND, n, dtype=np.int32)
+        ids[: len(own)] = own
+        place = np.minimum(np.searchsorted(rivals, batch.target), size - 1)
+        rival_of = np.where(rivals[place] == batch.target, place, -1).astype(np.int32)
+        local = batch._replace(
+            items=np.searchsorted(own, batch.items).astype(np.int32),
+            target=np.searchsorted(own, batch.target).astype(np.int32),
         )
+        among = np.searchsorted(own, rivals).astype(np.int32)
+        return _Sample(local, ids, Rivals(among, np.log(chance).astype(np.float32)), rival_of)
 
-    def _traced(self, state: _State, batch: Batch, ids: Any, log_chance: Any, key: Any) -> tuple[_State, Any]:
+    def _traced(self, state: _State, sample: _Sample, key: Any) -> tuple[_State, Any]:
         params = state.params
         rest = {name: value for name, value in params.items() if name != "items"}
 
         def missed(rows: Any, others: Params) -> Any:
             return loss(
-                others, rows, batch, log_chance, shape=self._shape, dropout=self._config.dropout, key=key
+                others,
+                rows,
+                sample.batch,
+                sample.rivals,
+                sample.rival_of,
+                shape=self._shape,
+                dropout=self._config.dropout,
+                key=key,
             )
 
-        rows = params["items"][ids]
+        rows = params["items"].at[sample.ids].get(mode="fill", fill_value=0.0)
         value, (by_rows, by_rest) = jax.value_and_grad(missed, argnums=(0, 1))(rows, rest)
         changes, dense = self._dense.update(by_rest, state.dense, rest)
-        table, sparse = self._update_rows(params["items"], state.sparse, ids, rows, by_rows)
+        table, sparse = self._update_rows(params["items"], state.sparse, sample.ids, rows, by_rows)
         return _State({**optax.apply_updates(rest, changes), "items": table}, dense, sparse), value
 
     def _update_rows(self, table: Any, moments: Any, ids: Any, rows: Any, by_rows: Any) -> tuple[Any, Any]:
         """Adam on the rows `ids` alone; those that are not in the sample keep value and moments."""
-        few = jax.tree.map(lambda leaf: leaf[ids] if leaf.ndim == 2 else leaf, moments)
+        few = jax.tree.map(
+            lambda leaf: leaf.at[ids].get(mode="fill", fill_value=0.0) if leaf.ndim == 2 else leaf, moments
+        )
         changes, few = self._sparse.update(by_rows, few, rows)
         write = partial(_write, ids=ids)
         return write(table, optax.apply_updates(rows, changes)), jax.tree.map(write, moments, few)
@@ -214,13 +249,14 @@ class _Trainer:
 def _write(whole: Any, few: Any, *, ids: Any) -> Any:
     if whole.ndim != 2:
         return few
-    return whole.at[ids].set(few, indices_are_sorted=True, unique_indices=True)
+    return whole.at[ids].set(few, mode="drop", indices_are_sorted=True)
 
 
-def _frequencies(train: Sequences, items: int) -> FloatArray:
-    counts = np.bincount(train.items, minlength=items).astype(np.float64)
-    shares: FloatArray = (counts / max(1.0, counts.sum())).astype(np.float32)
-    return shares
+def _frequencies(train: Sequences, items: int) -> NDArray[np.float64]:
+    """How often each item should be drawn: flatter than how often it is wanted, f64[items], sum 1."""
+    counts = np.bincount(train.items, minlength=items).astype(np.float64) ** FLATTENING
+    chances: NDArray[np.float64] = counts / max(1.0, counts.sum())
+    return chances
 
 
 class _Examples(NamedTuple):

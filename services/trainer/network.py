@@ -164,71 +164,102 @@ def users_of(
     return unit(layer_norm(out, params["out_gain"], params["out_bias"]))
 
 
-@jax.custom_vjp
-def cross_entropy(users: Array, items: Array, log_chance: Array, target: Array, share: Array) -> Array:
-    """Mean of -log softmax at `target` i32[n], weighted by `share` f32[n], of `users` f32[n, d] over `items`.
+class Rivals(NamedTuple):
+    """The items that a target competes with: all of them, or a sample.
 
-    `items` is f32[c, d]; `log_chance` f32[c] is the log of each item's chance to be among the c, 0 for all of
-    them: the logQ correction of a sampled softmax (Bengio and Senécal, 2008).
+    `items` i32[c] are rows of the table, `log_chance` f32[c] the log of each one's chance to be drawn (0 for
+    all items). The draw must not depend on the batch: an item that is there because it stands in somebody's
+    history would be taken for a rare guest, and pushed away from just those who know it.
     """
-    return _cross_entropy(users, items, log_chance, target, share)[0]
+
+    items: Array
+    log_chance: Array
+
+
+class Aims(NamedTuple):
+    """What is to be predicted: `target` i32[n] rows of the table, `rival` i32[n] the target's place among the
+    rivals or -1, `share` f32[n] how much the example counts.
+    """
+
+    target: Array
+    rival: Array
+    share: Array
+
+
+@jax.custom_vjp
+def cross_entropy(users: Array, items: Array, rivals: Rivals, aims: Aims) -> Array:
+    """Mean of -log softmax of `users` f32[n, d] over the target and its rivals among `items` f32[c, d], unit.
+
+    A sampled rival counts for as many as it stands for: the logQ correction (Bengio and Senécal, 2008).
+    """
+    return _cross_entropy(users, items, rivals, aims)[0]
 
 
 def _cross_entropy(
-    users: Array, items: Array, log_chance: Array, target: Array, share: Array
+    users: Array, items: Array, rivals: Rivals, aims: Aims
 ) -> tuple[Array, tuple[Array, Array]]:
     """The loss and its gradients by users and items, piece by piece: logits never leave the caches.
 
     Forward and backward at once cost three products and one exponential; n × c numbers are never stored.
     """
     pieces = users.shape[0] // PIECE
-    whole = jnp.maximum(share.sum(), 1.0)
-
+    columns = items[rivals.items]
     # No logit is larger: items have length 1. A bound known before saves a pass over all of them.
-    highest = jnp.linalg.norm(users, axis=-1) + jnp.max(-log_chance)
+    highest = jnp.linalg.norm(users, axis=-1) + jnp.max(-rivals.log_chance)
 
-    def piece(by_items: Array, part: tuple[Array, ...]) -> tuple[Array, tuple[Array, Array]]:
-        rows, place, weight, bound = part
-        logits = _bf16_product(rows, items, 1)
-        here = jnp.take_along_axis(logits, place[:, None], axis=-1)[:, 0] - log_chance[place] - bound
-        raised = jnp.exp(logits - log_chance - bound[:, None])
-        total = raised.sum(axis=-1)
-        missed = ((jnp.log(total) - here) * weight).sum()
-        share_of = (weight / total)[:, None]
-        by_rows = _bf16_product(raised, items, 0) * share_of - weight[:, None] * items[place]
-        by_items = by_items + _bf16_product(raised.T, rows * share_of, 0)
-        return by_items.at[place].add(-weight[:, None] * rows), (missed, by_rows)
+    def piece(
+        by: tuple[Array, Array], part: tuple[Array, ...]
+    ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        rows, place, rival, weight, bound = part
+        aimed = items[place]
+        here = jnp.exp((rows * aimed).sum(axis=-1) - bound)
+        raised = jnp.exp(_bf16_product(rows, columns, 1) - rivals.log_chance - bound[:, None])
+        twice = jnp.take_along_axis(raised, jnp.maximum(rival, 0)[:, None], axis=-1)[:, 0] * (rival >= 0)
+        total = jnp.maximum(raised.sum(axis=-1) - twice, 0.0) + here
+        missed = ((jnp.log(total) - jnp.log(here)) * weight).sum()
+        share_of = weight / total
+        # What the target's own column has too much, and the target itself.
+        excess = (twice * share_of)[:, None]
+        pull = (here * share_of - weight)[:, None]
+        by_rows = _bf16_product(raised, columns, 0) * share_of[:, None] + (pull - excess) * aimed
+        by_columns = by[0] + _bf16_product(raised.T, rows * share_of[:, None], 0)
+        by_aimed = by[1].at[place].add((pull - excess) * rows)
+        return (by_columns, by_aimed), (missed, by_rows)
 
-    split = tuple(x.reshape(pieces, PIECE, *x.shape[1:]) for x in (users, target, share / whole, highest))
-    by_items, (missed, by_users) = jax.lax.scan(piece, jnp.zeros_like(items), split)
+    whole = jnp.maximum(aims.share.sum(), 1.0)
+    parts = (users, aims.target, aims.rival, aims.share / whole, highest)
+    split = tuple(x.reshape(pieces, PIECE, *x.shape[1:]) for x in parts)
+    start = jnp.zeros_like(columns), jnp.zeros_like(items)
+    (by_columns, by_items), (missed, by_users) = jax.lax.scan(piece, start, split)
+    by_items = by_items.at[rivals.items].add(by_columns)
     return missed.sum(), (by_users.reshape(users.shape), by_items)
 
 
-def _forward(*inputs: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _cross_entropy(*inputs)
-
-
 def _backward(gradients: tuple[Array, Array], upstream: Array) -> tuple[Array | None, ...]:
-    return upstream * gradients[0], upstream * gradients[1], None, None, None
+    return upstream * gradients[0], upstream * gradients[1], None, None
 
 
-cross_entropy.defvjp(_forward, _backward)
+cross_entropy.defvjp(_cross_entropy, _backward)
 
 
 def loss(
     params: Params,
     table: Array,
     batch: Any,
-    log_chance: Array,
+    rivals: Rivals,
+    rival_of: Array,
     *,
     shape: NetworkShape,
     dropout: float,
     key: Array | None,
 ) -> Array:
-    """Mean cross-entropy of a batch whose items and targets are rows of `table` f32[c, d], raw."""
+    """Mean cross-entropy of a batch whose items and targets are rows of `table` f32[c, d], raw.
+
+    `rival_of` i32[n]: the place of each target among the rivals, -1 for none.
+    """
     items = unit(table)
     means = means_after(items[batch.items], batch.weights, shape.gammas)
     chosen = means[batch.known - 1, batch.row]
     users = users_of(params, chosen, dropout, key)
     temperature = jnp.exp(params["log_temperature"])
-    return cross_entropy(users * temperature, items, log_chance, batch.target, batch.share)
+    return cross_entropy(users * temperature, items, rivals, Aims(batch.target, rival_of, batch.share))

@@ -123,13 +123,13 @@ def test_transitions_are_shares_of_what_followed(tmp_path: Path) -> None:
 def test_neighbours_are_the_sessions_that_share_the_newest_items() -> None:
     sessions = [[0, 1, 2], [0, 3], [4, 5]]
     starts = np.cumsum([0, *map(len, sessions)]).astype(np.int64)
-    items = np.array(sum(sessions, []), dtype=np.int32)
+    items = np.array([item for session in sessions for item in session], dtype=np.int32)
     postings = [[number for number in (2, 1, 0) if item in sessions[number]] for item in range(6)]
     index = SessionNeighbours(
         starts,
         items,
         np.cumsum([0, *map(len, postings)]).astype(np.int64),
-        np.array(sum(postings, []), dtype=np.int32),
+        np.array([number for row in postings for number in row], dtype=np.int32),
     )
     found = index.scores([1, 0])
     shares = dict(zip(found.indices.tolist(), found.share.tolist(), strict=True))

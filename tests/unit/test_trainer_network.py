@@ -9,7 +9,9 @@ import pytest
 
 from services.kernel.bank import DEFAULT_GAMMAS, Space, add_newest, bank_rows, bank_weights, empty_bank
 from services.trainer.network import (
+    Aims,
     NetworkShape,
+    Rivals,
     cross_entropy,
     first_params,
     means_after,
@@ -42,17 +44,25 @@ def test_the_gradient_of_the_loss_is_the_derived_one(sampled: bool) -> None:
     generator = np.random.default_rng(5)
     users = jnp.asarray(8 * unit(jnp.asarray(generator.standard_normal((ROWS, 16)), jnp.float32)))
     items = unit(jnp.asarray(generator.standard_normal((50, 16)), jnp.float32))
-    chance = jnp.log(jnp.asarray(generator.uniform(0.05, 1.0, 50), jnp.float32)) if sampled else jnp.zeros(50)
-    target = jnp.asarray(generator.integers(0, 50, ROWS))
-    share = jnp.asarray((generator.random(ROWS) < 0.9).astype(np.float32))
+    rivals, log_chance = np.arange(50), np.zeros(50, np.float32)
+    if sampled:
+        rivals = np.sort(generator.choice(50, 20, replace=False))
+        log_chance = np.log(generator.uniform(0.05, 1.0, 20)).astype(np.float32)
+    target = generator.integers(0, 50, ROWS)
+    share = (generator.random(ROWS) < 0.9).astype(np.float32)
+    place = np.minimum(np.searchsorted(rivals, target), len(rivals) - 1)
+    aims = Aims(target, np.where(rivals[place] == target, place, -1), share)
 
     def plain(users: jax.Array, items: jax.Array) -> jax.Array:
-        logits = users @ items.T - chance
-        chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), target[:, None], axis=1)[:, 0]
-        return -(chosen * share).sum() / share.sum()
+        logits = users @ items[rivals].T - log_chance
+        logits = jnp.where(rivals[None, :] == target[:, None], -jnp.inf, logits)
+        here = (users * items[target]).sum(axis=1)
+        whole = jax.nn.logsumexp(jnp.concatenate([here[:, None], logits], axis=1), axis=1)
+        missed: jax.Array = ((whole - here) * share).sum() / share.sum()
+        return missed
 
     def ours(users: jax.Array, items: jax.Array) -> jax.Array:
-        found: jax.Array = cross_entropy(users, items, chance, target, share)
+        found: jax.Array = cross_entropy(users, items, Rivals(rivals, log_chance), aims)
         return found
 
     assert float(ours(users, items)) == pytest.approx(float(plain(users, items)), abs=5e-3)
