@@ -1,197 +1,173 @@
-"""Quality of the day-0 release on the shipped demo shop: the last order of each household, before it is made.
+"""Quality of trained releases on public data, by the published protocols.
 
-All orders are replayed in time order through the profile, the aggregates and the ranking that answer HTTP.
-Before a household's last order is applied, each method gives ten items; a hit is a household with at least
-one of them in that order. Aggregates are as old as a day at most. Nothing is hidden. The blend's few
-weights were chosen on these same households, so `for_you` is no blind test. One JSON object a line.
+Each set is trained from its events as `freshet train` does, without the test part, and asked through the
+shipped ONNX files and the ranking that answers HTTP, as `freshet evaluate` does. Settings were chosen on
+the held-out part of the training data alone. Sets are read below FRESHET_DATASETS (default ../shared/data);
+one that is not there is skipped. One JSON object a line: a figure with its 95 % interval (resampled by
+subject) and its baselines. `--keep DIR` keeps the releases.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
+import resource
+import sys
 import tempfile
-from collections import defaultdict
-from collections.abc import Mapping
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
+from benchmarks._datasets import Info, Loaded, complete_journey, diginetica, ml1m, ml100k, root
 from benchmarks._measure import emit, note
-from services.kernel.contributions import contributions_of
-from services.kernel.event_type import EventType, EventTypes
-from services.kernel.ids import event_hash, item_key
-from services.kernel.item import encode_item, parse_item
-from services.kernel.position import Position
-from services.kernel.profile import SEEN_BOUGHT, Change, Line, Profile, ProfileRules
-from services.local.demo_shop import read_shop
-from services.ranking.aggregates import (
-    COVISIT_HALF_LIFE_S,
-    POPULAR_HALF_LIFE_S,
-    TREND_HALF_LIFE_S,
-    Aggregates,
-    Scores,
-)
-from services.ranking.catalogue import Catalogue
-from services.ranking.inputs import ModelQuestion
-from services.ranking.model import OnnxModel
-from services.ranking.rank import rank
-from services.ranking.state import FOR_YOU, POPULAR, TRENDING, RankingState, RankRequest
+from services.kernel.item import Item
 from services.release.files import Release, open_release
-from services.trainer.day0 import build_day0
+from services.trainer.event_table import EventTable
+from services.trainer.fit import FitConfig
+from services.trainer.report import methods_table, report_of
+from services.trainer.side_by_side import EvaluateConfig, evaluate
+from services.trainer.train import TrainConfig, material_of, train
 
-N = 10
-DAY_S = 86_400
-TTL_MS = 90 * DAY_S * 1000  # the default of FRESHET_PROFILE_TTL_DAYS
-SAMPLES = 1000  # of the bootstrap
-NONE = {"similarity": 0.0, "popularity": 0.0, "covisitation": 0.0, "repeat": 0.0, "session": 0.0}
-METHODS: Mapping[str, Mapping[str, float] | str] = {
-    "trending": TRENDING,
-    "popularity": POPULAR,
-    "metadata": {**NONE, "similarity": 1.0},
-    "repeat_purchase": {**NONE, "repeat": 1.0, "popularity": 0.001},
-    "metadata_and_popularity": {**NONE, "similarity": 0.35, "popularity": 1.0},
-    "without_repeats": {"repeat": 0.0},
-    "without_covisitation": {"covisitation": 0.0},
-    "for_you": {},
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One set: how it is loaded and trained, which figures it gives, what others reached on it."""
+
+    load: Callable[[], Loaded]
+    config: TrainConfig
+    figures: dict[str, str]  # name of the figure → metric of the report
+    references: dict[str, float] = field(default_factory=dict)
+
+
+SETS: dict[str, Benchmark] = {
+    "ml-1m": Benchmark(
+        ml1m,
+        TrainConfig(d=128, hidden=512, fit=FitConfig(epochs=10, dropout=0.2)),
+        {"ml1m_hr_at_10": "hr", "ml1m_ndcg_at_10": "ndcg"},
+        {"SASRec+CE hr": 0.3152, "HSTU-large hr": 0.3294, "LRURec hr": 0.3264},
+    ),
+    "diginetica": Benchmark(
+        diginetica,
+        TrainConfig(d=128, hidden=512, fit=FitConfig(epochs=5, examples=2048, dropout=0.3)),
+        {"diginetica_p_at_20": "hr", "diginetica_mrr_at_20": "mrr"},
+        {"VMIS-kNN hr": 0.521, "GCE-GNN hr": 0.5422},
+    ),
+    "ml-100k": Benchmark(
+        ml100k,
+        TrainConfig(d=64, hidden=256, fit=FitConfig(epochs=20, examples=1024, dropout=0.3)),
+        {"ml100k_hr_at_10": "hr", "ml100k_ndcg_at_10": "ndcg"},
+        {"Gorse hr": 0.080, "popularity hr": 0.086},
+    ),
+    "completejourney": Benchmark(
+        complete_journey,
+        TrainConfig(d=64, hidden=256, fit=FitConfig(epochs=10, examples=1024, dropout=0.3)),
+        {"completejourney_hr_at_10": "hr", "completejourney_ndcg_at_10": "ndcg"},
+    ),
 }
 
 
-class Decayed(defaultdict[int, float]):
-    """log2 of decayed sums by key, as the profiler keeps them."""
+def items_of(name: str, table: EventTable, items: list[Item] | None) -> list[Item]:
+    """Items as the protocol has them: ML-1M's references know ids alone, and no protocol knows the rule that
+    a category takes at most 40 % of a list, so ML-100k's genres stand as tags. A shop keeps its categories.
+    """
+    if items is None or name == "ml-1m":
+        return [Item(item_id=item_id) for item_id in table.item_ids]
+    if name == "ml-100k":
+        return [msgspec.structs.replace(item, categories=[]) for item in items]
+    return items
 
-    def __init__(self, half_life_s: float) -> None:
-        super().__init__(lambda: -math.inf)
-        self._half_life_s = half_life_s
 
-    def add(self, key: int, weight: float, time_s: float) -> None:
-        """Add one event."""
-        self[key] = float(np.logaddexp2(self[key], math.log2(weight) + time_s / self._half_life_s))
+def measure(name: str, benchmark: Benchmark, keep: Path | None) -> None:
+    """Train, evaluate, print."""
+    table, found, info = benchmark.load()
+    items = items_of(name, table, found)
+    with tempfile.TemporaryDirectory(prefix="freshet-quality-") as folder:
+        began_s, cpu_s = time.monotonic(), _cpu_s()
+        material = material_of(table.before(info.ask_from_s), items, info.rules)
+        trained = train(material, _with_protocol(benchmark.config, info), keep or Path(folder), 0, tell=_tell)
+        note(f"{name}: trained in {time.monotonic() - began_s:.0f} s, {_cpu_s() - cpu_s:.0f} s of CPU")
+        prefix = next(iter(benchmark.figures)).split("_")[0]
+        emit(f"{prefix}_train_cpu_s", [_cpu_s() - cpu_s], "s", 0)
+        release = open_release(trained.directory)
+        _emit(benchmark, _report(table, items, release, info), trained.metrics)
 
-    def scores(self) -> Scores:
-        """A snapshot."""
-        return Scores(
-            np.fromiter(self, np.uint64, len(self)), np.fromiter(self.values(), np.float64, len(self))
+
+def _with_protocol(config: TrainConfig, info: Info) -> TrainConfig:
+    return replace(config, holdout_from_s=info.tune_from_s, frozen=info.frozen)
+
+
+def _report(table: EventTable, items: list[Item], release: Release, info: Info) -> dict[str, Any]:
+    config = EvaluateConfig(
+        ks=info.k[:1],
+        from_s=info.ask_from_s,
+        questions_max=0,
+        frozen=info.frozen,
+        only=info.asked,
+    )
+    report = report_of(evaluate(table, items, release, info.rules, config))
+    if info.questions is not None and report["questions"] != info.questions:
+        note(f"the protocol has {info.questions:,} questions, {report['questions']:,} could be asked")
+    header, rows = methods_table(report)
+    for row in [header, *rows]:
+        note("  ".join(cell.ljust(14) for cell in row))
+    return report
+
+
+def _emit(benchmark: Benchmark, report: dict[str, Any], metrics: dict[str, Any]) -> None:
+    k = str(report["k"][0])
+    served, *others = report["methods"]
+    for name, metric in benchmark.figures.items():
+        estimate = served["at"][k][metric]
+        emit(
+            name,
+            [estimate["value"]],
+            "share",
+            4,
+            interval=[round(estimate["low"], 4), round(estimate["high"], 4)],
+            baselines={one["name"]: round(one["at"][k][metric]["value"], 4) for one in others},
+            references={
+                label.rsplit(" ", 1)[0]: value
+                for label, value in benchmark.references.items()
+                if label.endswith(metric)
+            },
+            questions=report["questions"],
+            coverage=served["at"][k]["coverage"],
+            release=report["release"],
+            ranker_features=len(metrics["ranker_features"]),
         )
 
 
-class Shop:
-    """Profiles and aggregates of the replay."""
-
-    def __init__(self, release: Release) -> None:
-        self.space = release.space.at(0)
-        self._weights = EventTypes(weights=release.event_weights)
-        self._rules = ProfileRules(self.space, release.vector_of, self._weights.weight, TTL_MS, 512)
-        self.profiles: dict[str, Profile] = {}
-        self.trend, self.popular = Decayed(TREND_HALF_LIFE_S), Decayed(POPULAR_HALF_LIFE_S)
-        self.covisits: defaultdict[int, Decayed] = defaultdict(lambda: Decayed(COVISIT_HALF_LIFE_S))
-
-    def apply(self, order: Mapping[str, Any], offset: int) -> None:
-        """One order: into the profile, then into the aggregates."""
-        time_s = int(order["timestamp"])
-        weight = self._weights.weight(EventType.PURCHASE)
-        keys = [item_key(line["item_id"]) for line in order["items"]]
-        profile = self.profiles.setdefault(order["user_id"], Profile.empty(self.space))
-        lines = tuple(Line(key, weight, math.nan) for key in keys)
-        change = Change(
-            Position(1, 0, offset),
-            event_hash(order["event_id"]),
-            time_s * 1000,
-            time_s,
-            EventType.PURCHASE,
-            SEEN_BOUGHT,
-            lines,
-        )
-        for one in contributions_of(profile, change, self._weights.weight, TTL_MS):
-            self.trend.add(one.item, one.weight, time_s)
-            self.popular.add(one.item, one.weight, time_s)
-            for partner in one.partners:
-                self.covisits[one.item].add(partner, one.weight, time_s)
-                self.covisits[partner].add(one.item, one.weight, time_s)
-        profile.apply(change, self._rules)
-
-    def aggregates(self) -> Aggregates:
-        """A snapshot."""
-        neighbours = _Neighbours(self.covisits)
-        return Aggregates(self.trend.scores(), self.popular.scores(), neighbours)
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
-class _Neighbours(dict[int, Scores]):
-    """Rows made when they are asked for: the best 64."""
-
-    def __init__(self, covisits: Mapping[int, Decayed]) -> None:
-        super().__init__()
-        self._covisits = covisits
-
-    def get(self, key: int, default: Any = None) -> Any:
-        """See Mapping."""
-        if key not in self:
-            row = self._covisits.get(key)
-            if not row:
-                return default
-            best = sorted(row.items(), key=lambda pair: (-pair[1], pair[0]))[:64]
-            self[key] = Scores(
-                np.array([pair[0] for pair in best], np.uint64), np.array([pair[1] for pair in best])
-            )
-        return self[key]
+_last_note: list[Any] = ["", 0.0]
 
 
-def replay(release: Release, households: int) -> dict[str, list[bool]]:
-    """Hit or miss of every method for every household with at least two orders."""
-    shop = read_shop()
-    catalogue = Catalogue(release)
-    catalogue.load(encode_item(parse_item(item)) for item in shop.items)
-    model = OnnxModel(release)
-    orders = sorted(shop.orders, key=lambda order: order["timestamp"])
-    last = {order["user_id"]: place for place, order in enumerate(orders)}
-    replayed = Shop(release)
-    hits: dict[str, list[bool]] = {name: [] for name in METHODS}
-    day, aggregates, done = -1, Aggregates.empty(), 0
-    for place, order in enumerate(orders):
-        if order["timestamp"] // DAY_S != day:
-            day, aggregates = order["timestamp"] // DAY_S, replayed.aggregates()
-        profile = replayed.profiles.get(order["user_id"])
-        if last[order["user_id"]] == place and profile is not None and done < households:
-            done += 1
-            state = RankingState(catalogue, aggregates, model)
-            wanted = {line["item_id"] for line in order["items"]}
-            for name, method in METHODS.items():
-                hits[name].append(_hit(state, profile, order["timestamp"] * 1000, method, wanted))
-        replayed.apply(order, place)
-    return hits
-
-
-def _hit(
-    state: RankingState, profile: Profile, now_ms: int, method: Mapping[str, float] | str, wanted: set[str]
-) -> bool:
-    assert state.model is not None
-    release = state.model.release
-    scenario = method if isinstance(method, str) else FOR_YOU
-    answer = state.model.run([ModelQuestion(profile, now_ms)])[0] if scenario == FOR_YOU else None
-    blend = {} if isinstance(method, str) else dict(method)
-    release.manifest = msgspec.structs.replace(release.manifest, blend=blend)
-    ranking = rank(state, profile, RankRequest(now_ms, scenario, N), answer)
-    return any(item.item_id in wanted for item in ranking.items)
+def _tell(stage: str, done: float, total: float, text: str = "") -> None:
+    now_s = time.monotonic()
+    if stage != _last_note[0] or now_s - _last_note[1] > 30:
+        _last_note[:] = [stage, now_s]
+        note(f"  {stage} {100 * done / max(total, 1):.0f} % {text}")
 
 
 def main() -> None:
-    """Build the release, replay, print."""
+    """Measure the sets that are there."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--households", type=int, default=10**9, help="evaluate so many at most")
+    parser.add_argument("--sets", default=",".join(SETS), help="comma-separated, of " + ", ".join(SETS))
+    parser.add_argument("--keep", type=Path, help="keep the releases below this directory")
     arguments = parser.parse_args()
-    items = [parse_item(item) for item in read_shop().items]
-    with tempfile.TemporaryDirectory() as folder:
-        hits = replay(open_release(build_day0(items, Path(folder))), arguments.households)
-    generator = np.random.default_rng(7)
-    note(f"demo shop, {len(hits['for_you'])} households, HR@{N} of the last order")
-    for name, found in hits.items():
-        values = np.array(found, dtype=np.float64)
-        draws = generator.integers(0, len(values), (SAMPLES, len(values)))
-        low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
-        interval = [round(float(low), 4), round(float(high), 4)]
-        emit(f"demo_hr_at_{N}_{name}", [float(values.mean())], "share", 4, interval=interval)
+    for name in arguments.sets.split(","):
+        if name not in SETS:
+            sys.exit(f"{name!r} is no set; there are {', '.join(SETS)}")
+        try:
+            measure(name, SETS[name], arguments.keep)
+        except FileNotFoundError as error:
+            note(f"{name} is skipped: {error.filename} is not there; FRESHET_DATASETS is {root()}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from services.kernel.bank import DEFAULT_GAMMAS, RING_CAPACITY
 from services.kernel.event_type import DEFAULT_WEIGHTS, UNRECORDED, EventType
 from services.kernel.release import INPUTS, OPSET_MAX, OPSET_MIN, OUTPUTS, Manifest, Tensor
 from services.ranking.blend import MODEL_CANDIDATES, WEIGHTS
+from services.ranking.features import FEATURES
 from services.ranking.inputs import SEEN_MAX
 from services.ranking.model import TOP_K
 from services.recommender.batching import MAX_BATCH
@@ -80,3 +81,8 @@ def test_links_lead_somewhere() -> None:
         for heading in re.findall(r"^#+ (.+)$", DOC, flags=re.MULTILINE)
     }
     assert set(re.findall(r"\]\(#([\w-]+)\)", DOC)) <= anchors
+
+
+def test_the_features_of_the_ranker() -> None:
+    stated = [name.strip("` ") for row in rows("The ranker") for name in row[0].split(",")]
+    assert stated == list(FEATURES)
