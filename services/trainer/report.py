@@ -150,8 +150,9 @@ def refresh_table(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 def summary_of(report: dict[str, Any]) -> str:
     """What was asked, in two sentences."""
-    sampled = f" of {report['possible']:,}" if report["possible"] > report["questions"] else ""
     left = report["left_out"]
+    could = report["possible"] - left["expired"]
+    sampled = f" of {could:,}" if could > report["questions"] else ""
     why = [
         f"{left[name]:,} {text}"
         for name, text in (
