@@ -68,9 +68,7 @@ def train(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.publish and arguments.to is not None:
-        raise CommandError(
-            "--to writes a release into a directory, --publish to where releases live: take one"
-        )
+        raise CommandError("--to names a directory, --publish where releases live: take one of them")
     if arguments.no_promote and not arguments.publish:
         raise CommandError("--no-promote belongs to --publish")
     if not arguments.publish and arguments.to is None:

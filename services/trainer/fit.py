@@ -41,8 +41,8 @@ FloatArray = NDArray[np.float32]
 
 SAMPLED_ABOVE: Final = 10_000  # items; the full softmax of more costs more than all the rest of a step
 RIVALS_DRAWN: Final = 8192  # with repeats; twice as many find no better network and take 1.5 times as long
-RIVALS_ROUND: Final = 512  # rivals and rows come in multiples, since each size compiles once
-SAMPLE_ROUND: Final = 4096
+RIVALS_ROUND: Final = 1024  # rivals and rows come in multiples, since each size compiles once: seconds
+SAMPLE_ROUND: Final = 8192
 # Half of the draws are even, half go by how often an item is wanted, to this power.
 UNIFORM_SHARE: Final = 0.5
 FLATTENING: Final = 0.75
