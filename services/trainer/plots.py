@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -83,6 +84,7 @@ def _bars(axis: Any, group: Sequence[dict[str, Any]], metric: str, k: int, *, na
     for place, one in zip(places, found, strict=True):
         axis.text(one["high"] + 0.02 * room, place, f"{one['value']:.3f}", va="center", fontsize=8)
     axis.set_xlim(0, 1.16 * room)
+    axis.locator_params(axis="x", nbins=5)
     axis.set_yticks(list(places), [_named(one) for one in group] if names else [])
     axis.invert_yaxis()
     axis.tick_params(length=0)
@@ -94,7 +96,7 @@ def _named(one: dict[str, Any]) -> str:
     """A bar's name: of a refresh interval also how many profiles were empty."""
     if "refresh_s" not in one:
         return str(one["name"])
-    label = "live" if one["refresh_s"] == 0 else f"every {one['name']}"
+    label = re.sub(r"^(\d+)", r"every \1 ", one["name"])  # every 1 min
     return f"{label} ({100 * one['empty']:.0f} % empty)" if one["empty"] else label
 
 

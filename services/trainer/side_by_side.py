@@ -121,7 +121,7 @@ def evaluate(
 ) -> Evaluation:
     """Run all steps. `tell` is given what is being replayed and how much of everything is done, 0 to 1.
 
-    Memory: beside the table, 16 bytes a question, and 10 for each method and k. Raises EvaluateError when
+    Memory: beside the table, 20 bytes a question, and 10 for each method and k. Raises EvaluateError when
     there is nothing to ask, ReleaseError for a release that cannot be loaded.
     """
     if not config.ks or not all(0 < k <= MAX_N for k in config.ks):
