@@ -144,7 +144,7 @@ def diginetica(
     else:
         begins_s = np.arange(len(sessions)) * session_s
         ends_s = begins_s + (lengths - 1) * click_s
-        late_s = ends_s[: len(train)].max() - begins_s[len(train) :].min() + session_s
+        late_s = ends_s[: len(train)].max() - begins_s[len(train) :].min() + 1
         begins_s[len(train) :] += max(0, int(late_s))
     subjects = np.repeat(np.arange(len(sessions)), lengths)
     place = np.arange(len(subjects)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
