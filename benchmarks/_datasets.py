@@ -88,7 +88,8 @@ def ml1m(folder: Path | None = None) -> Loaded:
 
 def ml100k(folder: Path | None = None, *, aligned: bool = True) -> Loaded:
     """ML-100k. `aligned`: leave-one-out as ML-1M has it, times replaced by the order. Otherwise its own
-    times, and everything in the newest tenth is asked about.
+    times, and everything in the newest tenth is asked about; what somebody rated in one second (three
+    quarters of all) was sent together, and is one event.
     """
     folder = folder or root() / "ml-100k"
     rows = list(_rows(folder / "ml-100k.inter", "\t"))
@@ -115,9 +116,10 @@ def ml100k(folder: Path | None = None, *, aligned: bool = True) -> Loaded:
         last = len(table.subject_ids)
         info = Info("ml-100k", LAST_S, LAST_S - 1, rules, note, frozen=True, questions=last, k=(10,))
         return table, items, info
-    table = _table(users, films, times_s, EventType.VIDEO_COMPLETE)
+    moments = users * 10**10 + times_s
+    table = _table(users, films, times_s, EventType.VIDEO_COMPLETE, moments)
     cut_s = _cut_s(table)
-    note = "the newest tenth of the ratings, one at a time"
+    note = "the newest tenth of the ratings, those of one second together"
     return table, items, Info("ml-100k", cut_s, _cut_s(table.before(cut_s)), rules, note)
 
 

@@ -56,17 +56,19 @@ def test_everybodys_last_item_of_ml1m_is_at_the_same_second(tmp_path: Path) -> N
 
 def test_ml100k_by_order_and_by_its_own_times(tmp_path: Path) -> None:
     head = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
-    rows = [f"1\t{n}\t3\t{1000 + n}.0\n" for n in range(20, 10, -1)] + ["2\t5\t1\t990\n"]
+    rows = [f"1\t{n}\t3\t{1000 + n}.0\n" for n in range(20, 10, -1)]
+    rows += ["2\t5\t1\t990\n", "2\t6\t1\t990\n", "3\t6\t1\t990\n"]
     (tmp_path / "ml-100k.inter").write_text(head + "".join(rows))
     (tmp_path / "ml-100k.item").write_text(
         "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n11\tUp\t2009\tFun Sky\n"
     )
     table, items, info = ml100k(tmp_path, aligned=False)
-    assert [time_s for _, _, time_s in lines(table)] == [990, *range(1011, 1021)]
+    assert [time_s for _, _, time_s in lines(table)] == [990, 990, 990, *range(1011, 1021)]
+    assert [len(record.items) for record in records_of(table)][:3] == [2, 1, 1], "rated in one second"
     assert (info.ask_from_s, info.frozen) == (1019, False)
     aligned, _, info = ml100k(tmp_path)
-    assert lines(aligned)[-2:] == [("1", "20", LAST_S), ("2", "5", LAST_S)]
-    assert info.questions == 2
+    assert lines(aligned)[-3:] == [("1", "20", LAST_S), ("2", "6", LAST_S), ("3", "6", LAST_S)]
+    assert info.questions == 3
     assert items is not None
     assert items[0].categories == [["Fun"], ["Sky"]]
 
