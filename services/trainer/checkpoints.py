@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +41,7 @@ class Checkpoints:
         go on from.
         """
         try:
-            with np.load(self._path, allow_pickle=False) as stored:
+            with self._path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 facts = msgspec.json.decode(stored["facts"].tobytes())
                 leaves, shape = jax.tree.flatten((state, best))
                 if facts["identity"] != self._identity or len(stored.files) != len(leaves) + 1:
@@ -48,7 +49,7 @@ class Checkpoints:
                 found = [stored[f"leaf_{place}"] for place in range(len(leaves))]
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, msgspec.DecodeError):  # of another version, or half copied
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, msgspec.DecodeError):  # of another version, or half copied
             return None
         restored = [
             jax.numpy.asarray(leaf, dtype=like.dtype) for leaf, like in zip(found, leaves, strict=True)
