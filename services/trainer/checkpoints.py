@@ -49,8 +49,8 @@ class Checkpoints:
                 found = [stored[f"leaf_{place}"] for place in range(len(leaves))]
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, msgspec.DecodeError):  # of another version, or half copied
-            return None
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, msgspec.DecodeError):
+            return None  # of another version, or half copied
         restored = [
             jax.numpy.asarray(leaf, dtype=like.dtype) for leaf, like in zip(found, leaves, strict=True)
         ]
