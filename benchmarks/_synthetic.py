@@ -11,12 +11,10 @@ import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import helper
 
 from services.kernel.bank import DEFAULT_GAMMAS
 from services.kernel.change import weight_of
@@ -24,16 +22,17 @@ from services.kernel.event_type import DEFAULT_WEIGHTS, EventType, EventTypes
 from services.kernel.item import encode_item, parse_item
 from services.kernel.position import Position
 from services.kernel.profile import SEEN_VIEWED, Change, Line, Profile, ProfileRules
-from services.kernel.release import TensorSpec, VectorSpace
+from services.kernel.release import VectorSpace
 from services.ranking.aggregates import POPULAR_HALF_LIFE_S, TREND_HALF_LIFE_S, Aggregates, Scores
+from services.ranking.features import FEATURES
 from services.release.files import Release
 from services.release.pack import Draft, finish, save_array, save_ids, space_name
-from services.trainer.scoring_graph import (
-    EXACT_NUMBERS_MAX,
-    constant,
-    save_scored_model,
-    scoring_nodes,
-)
+from services.trainer.learn_ranker import HIDDEN as RANKER_HIDDEN
+from services.trainer.network import NetworkShape, first_params
+from services.trainer.scoring_graph import EXACT_NUMBERS_MAX
+from services.trainer.sequences import Sequences
+from services.trainer.trained_graph import save_model, save_ranker
+from services.trainer.transition_counts import save_transitions
 
 FloatArray = NDArray[np.float32]
 RowArray = NDArray[np.int64]
@@ -46,6 +45,9 @@ CATEGORIES: Final = 200
 POPULAR_ITEMS: Final = 20_000  # that somebody wanted
 NEIGHBOUR_ROWS: Final = 5_000  # items that have neighbours
 NEIGHBOURS: Final = 64
+TABLES_MAX: Final = 100_000  # items up to which there are transitions: what ranks is measured no further
+WALK: Final = 8
+LINES_PER_ITEM: Final = 20
 
 
 class Catalogue(NamedTuple):
@@ -75,78 +77,69 @@ def catalogue_of(items: int, d: int, seed: int) -> Catalogue:
 
 
 def make_release(folder: Path, catalogue: Catalogue, seed: int, *, exact: bool = False) -> Path:
-    """A release directory as the trainer makes it. `exact`: all scores f32, whatever the size."""
+    """A release directory by the trainer's own builders. `exact`: all scores f32, whatever the size.
+
+    Network and ranker have the default shapes and random numbers, which cost what trained ones cost.
+    """
     items, d = catalogue.vectors.shape
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder))
     save_ids(draft, [f"item-{index:07}" for index in range(items)])
     save_array(draft, "item_vectors.npy", catalogue.vectors)
     name = space_name("bench", (catalogue.vectors,), DEFAULT_GAMMAS)
     space = VectorSpace(name, d, len(DEFAULT_GAMMAS), DEFAULT_GAMMAS)
-    nodes, constants = network(d, seed)
-    graph = save_scored_model(
-        draft,
-        "bench",
-        nodes=nodes,
-        initializers=constants,
-        inputs=(
-            TensorSpec("bank", "float32", ("B", space.k, d)),
-            TensorSpec("bank_weight", "float32", ("B", space.k)),
-        ),
-        part=scoring_nodes(draft, items, d, exact_numbers_max=2**62 if exact else EXACT_NUMBERS_MAX),
-        d=d,
-    )
-    return finish(draft, Draft("bench", space, items, dict(DEFAULT_WEIGHTS), {"model": graph}), 1)
+    params = network(catalogue.vectors, seed)
+    most = 2**62 if exact else EXACT_NUMBERS_MAX
+    graphs = {"model": save_model(draft, params, space, exact_numbers_max=most)}
+    graphs["ranker"] = save_ranker(draft, ranker(seed))
+    if items <= TABLES_MAX:
+        save_transitions(draft, walks_of(catalogue, seed), items)
+    made = Draft("bench", space, items, dict(DEFAULT_WEIGHTS), graphs, features=FEATURES)
+    return finish(draft, made, 1)
 
 
-def network(d: int, seed: int) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """Nodes and constants from bank and bank_weight to user_vector, in the shape of the default model.
-
-    x = LN(concat(S_k/W_k)·√d); u = unit(LN(skip·x + MLP(x))), two hidden layers. Nothing is trained: `skip`
-    is the mean over the K decays, so that u lies near what the user has seen, and the MLP adds some noise.
+def network(vectors: FloatArray, seed: int) -> dict[str, NDArray[Any]]:
+    """Parameters of the default model. `skip` is the mean over the K decays, so that the user's vector lies
+    near what the user has seen; the MLP adds some noise.
     """
+    d = vectors.shape[1]
+    params = first_params(NetworkShape(8, d, DEFAULT_GAMMAS, HIDDEN), seed)
+    found = {key: np.asarray(value) for key, value in params.items()}
+    found["skip"] = np.tile(np.eye(d), (len(DEFAULT_GAMMAS), 1)) / len(DEFAULT_GAMMAS)
+    found["w3"] = found["w3"] * 0.6
+    return found | {"items": vectors}
+
+
+def ranker(seed: int) -> dict[str, NDArray[Any]]:
+    """Parameters of a ranker that reads every feature."""
     rng = np.random.default_rng(seed)
-    inputs = len(DEFAULT_GAMMAS) * d
+    width = len(FEATURES)
+    sizes = {"w1": (width, RANKER_HIDDEN), "w2": (RANKER_HIDDEN, RANKER_HIDDEN), "w3": (RANKER_HIDDEN, 1)}
+    made = {key: (0.1 * rng.standard_normal(size)).astype(np.float32) for key, size in sizes.items()}
+    zeros = {"b1": np.zeros(RANKER_HIDDEN), "b2": np.zeros(RANKER_HIDDEN), "mean": np.zeros(width)}
+    return made | zeros | {"linear": np.ones((width, 1)), "spread": np.ones(width)}
 
-    def weight(rows: int, columns: int, scale: float) -> FloatArray:
-        drawn: FloatArray = (rng.standard_normal((rows, columns)) * scale).astype(np.float32)
-        return drawn
 
-    skip = np.tile(np.eye(d), (len(DEFAULT_GAMMAS), 1)) / len(DEFAULT_GAMMAS)
-    constants = [
-        constant("tiny", 1e-12, np.float32),
-        constant("last_axis", [2], np.int64),
-        constant("flat", [0, inputs], np.int64),
-        constant("root", math.sqrt(d), np.float32),
-        constant("in_gain", np.ones(inputs), np.float32),
-        constant("out_gain", np.ones(d), np.float32),
-        constant("w1", weight(inputs, HIDDEN, (2 / inputs) ** 0.5), np.float32),
-        constant("w2", weight(HIDDEN, HIDDEN, (2 / HIDDEN) ** 0.5), np.float32),
-        constant("w3", weight(HIDDEN, d, 0.3 / HIDDEN**0.5), np.float32),
-        constant("skip", skip, np.float32),
-    ]
-    node = helper.make_node
-    nodes = [
-        node("Max", ["bank_weight", "tiny"], ["weight"]),
-        node("Unsqueeze", ["weight", "last_axis"], ["weight_column"]),
-        node("Div", ["bank", "weight_column"], ["means"]),
-        node("Reshape", ["means", "flat"], ["concatenated"]),
-        node("Mul", ["concatenated", "root"], ["grown"]),
-        node("LayerNormalization", ["grown", "in_gain"], ["x"], axis=-1),
-        node("MatMul", ["x", "w1"], ["h1"]),
-        node("Sigmoid", ["h1"], ["g1"]),
-        node("Mul", ["h1", "g1"], ["a1"]),
-        node("MatMul", ["a1", "w2"], ["h2"]),
-        node("Sigmoid", ["h2"], ["g2"]),
-        node("Mul", ["h2", "g2"], ["a2"]),
-        node("MatMul", ["a2", "w3"], ["h3"]),
-        node("MatMul", ["x", "skip"], ["skipped"]),
-        node("Add", ["h3", "skipped"], ["out"]),
-        node("LayerNormalization", ["out", "out_gain"], ["normal"], axis=-1),
-        node("ReduceL2", ["normal"], ["length"], axes=[1], keepdims=1),
-        node("Max", ["length", "tiny"], ["safe_length"]),
-        node("Div", ["normal", "safe_length"], ["user_vector"]),
-    ]
-    return nodes, constants
+def walks_of(catalogue: Catalogue, seed: int) -> Sequences:
+    """What people did: WALK items of one cluster each, LINES_PER_ITEM lines an item in all."""
+    rng = np.random.default_rng(seed)
+    items = len(catalogue.cluster)
+    count = items * LINES_PER_ITEM // WALK
+    members = np.argsort(catalogue.cluster, kind="stable")
+    starts = np.searchsorted(catalogue.cluster[members], np.arange(catalogue.clusters + 1))
+    first = rng.integers(0, items, count)
+    begin, end = (starts[catalogue.cluster[first] + more] for more in (0, 1))
+    chosen = (begin[:, None] + rng.random((count, WALK)) * (end - begin)[:, None]).astype(np.int64)
+    lines = members[np.minimum(chosen, (end - 1)[:, None])].ravel().astype(np.int32)
+    times_s = np.repeat(NOW_S - 60 * np.arange(count, 0, -1), WALK) + np.tile(np.arange(WALK), count)
+    return Sequences(
+        lines,
+        np.ones(len(lines), np.float32),
+        np.arange(0, len(lines) + 1, WALK, dtype=np.int64),
+        np.tile(np.arange(WALK), count).astype(np.int32),
+        np.ones(len(lines), np.bool_),
+        times_s,
+        np.arange(count, dtype=np.int32),
+    )
 
 
 def raw_items(catalogue: Catalogue) -> list[bytes]:

@@ -136,7 +136,7 @@ def _emit(benchmark: Benchmark, report: dict[str, Any], metrics: dict[str, Any])
             questions=report["questions"],
             coverage=served["at"][k]["coverage"],
             release=report["release"],
-            ranker_features=len(metrics["ranker_features"]),
+            trained_lines=metrics["lines"],
         )
 
 

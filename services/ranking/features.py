@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from services.ranking.catalogue import Catalogue
 from services.ranking.evidence import Evidence
-from services.ranking.session_neighbours import SessionScores
-from services.ranking.tables import Tables
-from services.ranking.transitions import NEAR, WIDE
+from services.ranking.transitions import NEAR, WIDE, Tables
 
 if TYPE_CHECKING:  # the model holds the ranker, which needs this module
     from services.ranking.demand import Demand
@@ -48,10 +46,7 @@ FEATURES: Final = (
     "is_new",  # 1: the release does not know it
     "history",  # ln(1 + events in the ring)
     "idle",  # ln(1 + minutes since the last event)
-    "sessions_share",  # how strongly the sessions like this one chose it, the strongest 1
-    "sessions_rank",  # 1 / (1 + place among what they chose)
 )
-SESSION_FEATURES: Final = ("sessions_share", "sessions_rank")  # of the index of sessions
 _PLACE: Final = {name: place for place, name in enumerate(FEATURES)}
 
 RECENT_DECAY: Final = 0.8  # of each recent item's transitions beside the one after it
@@ -69,7 +64,6 @@ class Sources(NamedTuple):
     answer: ModelAnswer
     recent: list[int]  # the last items as indices in the release, newest first, -1 for unknown ones
     tables: Tables
-    sessions: SessionScores
     together_rows: RowArray  # rising
     together_share: ScoreArray
 
@@ -80,7 +74,6 @@ def features_of(rows: RowArray, sources: Sources) -> FloatArray:
     indices = sources.catalogue.indices_of_rows(rows)
     _network(made, indices, rows, sources)
     _transitions(made, indices, sources)
-    _sessions(made, indices, sources.sessions)
     _likeness(made, rows, sources)
     _demand(made, rows, sources)
     _repeats(made, rows, sources.evidence)
@@ -140,17 +133,6 @@ def _transitions(made: FloatArray, indices: RowArray, sources: Sources) -> None:
         ):
             summed = np.bincount(places, shares, minlength=n)
             made[:, _PLACE[f"{direction}_{name}"]] = np.log1p(SHARE_UNIT * summed)
-
-
-def _sessions(made: FloatArray, indices: RowArray, scores: SessionScores) -> None:
-    if not len(scores.indices):
-        return
-    at = np.minimum(scores.indices.searchsorted(indices), len(scores.indices) - 1)
-    (there,) = (scores.indices[at] == indices).nonzero()
-    rank = np.empty(len(scores.share))
-    rank[np.argsort(-scores.share, kind="stable")] = np.arange(len(scores.share))
-    made[there, _PLACE["sessions_share"]] = scores.share[at[there]]
-    made[there, _PLACE["sessions_rank"]] = 1.0 / (1.0 + rank[at[there]])
 
 
 def _likeness(made: FloatArray, rows: RowArray, sources: Sources) -> None:

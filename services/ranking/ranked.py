@@ -12,15 +12,13 @@ from services.ranking.demand import NEW_CANDIDATES, demand_of
 from services.ranking.evidence import Evidence
 from services.ranking.features import FloatArray, Sources, features_of
 from services.ranking.model import ModelAnswer
-from services.ranking.session_neighbours import NO_SCORES
 from services.ranking.state import RankingState
-from services.ranking.tables import Tables
+from services.ranking.transitions import Tables
 
 RowArray = NDArray[np.int64]
 
 NETWORK_CANDIDATES: Final = 100  # with 200 the lists are no better, and cost as much more
 FOLLOWED_ITEMS: Final = 5  # last items whose transitions are candidates
-SESSIONS_CANDIDATES: Final = 60  # of what the sessions like this one chose
 FOLLOWERS: Final = 40  # of each of them, in each direction
 
 
@@ -46,7 +44,6 @@ class Ranked:
             answer,
             indices.tolist(),
             tables,
-            tables.sessions.scores(indices.tolist()) if tables.sessions is not None else NO_SCORES,
             neighbours.rows,
             neighbours.share,
         )
@@ -62,12 +59,6 @@ class Ranked:
         for table in (sources.tables.forward, sources.tables.backward):
             if table is not None:
                 found += [table.row(index, FOLLOWERS) for index in sources.recent[:FOLLOWED_ITEMS]]
-        chosen = sources.sessions
-        if len(chosen.indices) > SESSIONS_CANDIDATES:
-            best = np.argpartition(-chosen.share, SESSIONS_CANDIDATES - 1)[:SESSIONS_CANDIDATES]
-            found.append(chosen.indices[best])
-        else:
-            found.append(chosen.indices)
         mark[catalogue.rows_of_indices(np.concatenate(found))] = True
         if answer.user_vector is not None:
             mark[catalogue.nearest_new(answer.user_vector, NEW_CANDIDATES)] = True

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from services.kernel.release import RANKER, Graph, ReleaseError, check_graph
 from services.ranking.features import FEATURES
 from services.ranking.session import load_session, specs_of
-from services.ranking.tables import Tables
+from services.ranking.transitions import Tables
 from services.release.files import Release
 
 FloatArray = NDArray[np.float32]

@@ -81,3 +81,15 @@ class Transitions:
             np.concatenate([self._shares[start:stop] for start, stop in spans]),
             np.repeat(np.arange(len(spans)), lengths),
         )
+
+
+class Tables(NamedTuple):
+    """Both directions of a release; None where it has none."""
+
+    forward: Transitions | None
+    backward: Transitions | None
+
+    @classmethod
+    def open(cls, release: Release) -> Tables:
+        """Map them. Raises ReleaseError where one does not fit the release."""
+        return cls(Transitions.open(release, FORWARD), Transitions.open(release, BACKWARD))

@@ -21,8 +21,7 @@ from services.ranking.evidence import evidence_of
 from services.ranking.features import RECENT_DECAY
 from services.ranking.rules import Rules
 from services.ranking.state import FOR_YOU, RankingState, RankRequest
-from services.ranking.tables import Tables
-from services.ranking.transitions import WIDE
+from services.ranking.transitions import WIDE, Tables
 from services.trainer.world import Asked, World, lists_of
 
 RowArray = NDArray[np.int64]

@@ -17,17 +17,18 @@ from numpy.typing import NDArray
 
 from services.ranking.blend import neighbours_of
 from services.ranking.evidence import evidence_of
-from services.ranking.features import FEATURES, SESSION_FEATURES
+from services.ranking.features import FEATURES
 from services.ranking.ranked import Ranked
 from services.ranking.rules import Rules
 from services.ranking.state import RankRequest
-from services.ranking.tables import Tables
+from services.ranking.transitions import Tables
 from services.trainer.world import Asked, World
 
 FloatArray = NDArray[np.float32]
 Params = dict[str, Any]
 
 CANDIDATES_KEPT: Final = 192  # of an example, the wanted ones among them: 16 KB
+HARDEST_KEPT: Final = 128  # of these the network's first; the others are drawn
 EXAMPLES_MAX: Final = 24_000  # 400 MB
 HIDDEN: Final = 32
 EPOCHS: Final = 30
@@ -36,8 +37,6 @@ LEARNING_RATE: Final = 3e-3
 WEIGHT_DECAY: Final = 1e-3
 JUDGED_SHARE: Final = 0.25  # of the subjects, held out: they choose the epoch
 CUT_OFF: Final = 10
-# What NDCG@10 must gain, as a share, for the look-up of similar sessions: .3 ms of an answer.
-SESSIONS_EARN: Final = 0.005
 SPREAD_MIN: Final = 1e-3  # a feature that never varies must not blow up
 
 
@@ -67,15 +66,22 @@ class Examples:
         if not wanted.any():
             self.missed += 1
             return
-        kept = np.ones(len(rows), dtype=np.bool_)
-        if len(rows) > CANDIDATES_KEPT:
-            kept[:] = wanted
-            others = np.flatnonzero(~wanted)
-            room = max(0, CANDIDATES_KEPT - int(wanted.sum()))
-            kept[self._generator.choice(others, min(room, len(others)), replace=False)] = True
-        self.features.append(ranked.features(rows)[kept])
+        features = ranked.features(rows)
+        kept = self._kept(features, wanted)
+        self.features.append(features[kept])
         self.wanted.append(wanted[kept])
         self.judged.append(is_judged(asked.record.subject))
+
+    def _kept(self, features: FloatArray, wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The wanted candidates, the hardest others, and some of the rest."""
+        if len(wanted) <= CANDIDATES_KEPT:
+            return np.ones(len(wanted), dtype=np.bool_)
+        kept = wanted.copy()
+        kept[np.argsort(-features[:, FEATURES.index("network_logp")])[:HARDEST_KEPT]] = True
+        others = np.flatnonzero(~kept)
+        room = max(0, CANDIDATES_KEPT - int(kept.sum()))
+        kept[self._generator.choice(others, min(room, len(others)), replace=False)] = True
+        return kept
 
 
 def is_judged(subject: int) -> bool:
@@ -84,34 +90,21 @@ def is_judged(subject: int) -> bool:
 
 
 class Learned(NamedTuple):
-    """The ranker's parameters, the features that it takes, and NDCG@10 among the candidates of held-out
-    examples by epoch.
-    """
+    """The ranker's parameters, and NDCG@10 among the candidates of held-out examples by epoch."""
 
     params: Params
-    features: tuple[str, ...]
     ndcg: list[float]
 
 
-def learn_both(examples: Examples, seed: int, tell: Callable[[int, int], None]) -> Learned:
-    """With the session neighbours and without; they stay where they earn their time."""
-    total = 2 * EPOCHS
-    plain = tuple(name for name in FEATURES if name not in SESSION_FEATURES)
-    without = learn(examples, plain, seed, lambda done, _: tell(done, total))
-    both = learn(examples, FEATURES, seed, lambda done, _: tell(EPOCHS + done, total))
-    return both if max(both.ndcg) >= (1 + SESSIONS_EARN) * max(without.ndcg) else without
-
-
-def learn(examples: Examples, names: tuple[str, ...], seed: int, tell: Callable[[int, int], None]) -> Learned:
+def learn(examples: Examples, seed: int, tell: Callable[[int, int], None]) -> Learned:
     """Train on the examples whose subjects are not held out. Deterministic for one seed and machine."""
-    columns = [FEATURES.index(name) for name in names]
     width = max(len(one) for one in examples.features)
     judged = np.array(examples.judged)
-    features = np.zeros((len(judged), width, len(names)), dtype=np.float32)
+    features = np.zeros((len(judged), width, len(FEATURES)), dtype=np.float32)
     wanted = np.zeros((len(judged), width), dtype=np.float32)
     there = np.zeros((len(judged), width), dtype=np.bool_)
     for place, (rows, aims) in enumerate(zip(examples.features, examples.wanted, strict=True)):
-        features[place, : len(rows)], wanted[place, : len(rows)] = rows[:, columns], aims
+        features[place, : len(rows)], wanted[place, : len(rows)] = rows, aims
         there[place, : len(rows)] = True
     wanted /= wanted.sum(axis=1, keepdims=True)
     train, held = np.flatnonzero(~judged), np.flatnonzero(judged)
@@ -142,7 +135,7 @@ def learn(examples: Examples, names: tuple[str, ...], seed: int, tell: Callable[
         if scores[-1] >= max(scores):
             best = params
         tell(epoch + 1, EPOCHS)
-    return Learned({**best, **fixed}, names, scores)
+    return Learned({**best, **fixed}, scores)
 
 
 def scores_of(params: Params, features: Any) -> Any:

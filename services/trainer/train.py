@@ -18,24 +18,25 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from services.kernel.bank import DEFAULT_GAMMAS
 from services.kernel.change import weight_of
 from services.kernel.item import Item
 from services.kernel.profile import Profile
 from services.kernel.release import ReleaseError
-from services.ranking.tables import Tables
+from services.ranking.transitions import Tables
 from services.release.files import Release, open_release
 from services.trainer.checkpoints import Checkpoints
 from services.trainer.evaluate import Quality, judge
 from services.trainer.event_table import EventTable
 from services.trainer.fit import FitConfig, Fitted, Told, fit
 from services.trainer.gate import check_outputs, check_quality
-from services.trainer.learn_ranker import EXAMPLES_MAX, JUDGED_SHARE, Examples, is_judged, learn_both
+from services.trainer.learn_ranker import EXAMPLES_MAX, JUDGED_SHARE, Examples, is_judged, learn
 from services.trainer.network import NetworkShape
 from services.trainer.replay import Profiles, ReplayRules, records_of
 from services.trainer.sequences import Sequences, sequences_of
-from services.trainer.trained_release import Parts, Ranker, build_trained
+from services.trainer.trained_release import Parts, build_trained
 from services.trainer.world import Asked, World, replay
 
 HOLDOUT_SHARE: Final = 0.1
@@ -129,12 +130,12 @@ def train(
             run.build(Path(scratch), fitted, run.early, ranker=None, metrics={}, now_ms=now_ms), verify=False
         )
         examples = run.examples(draft)
-        learned = learn_both(examples, config.fit.seed, lambda done, total: tell("ranker", done, total))
-        ranker = Ranker(learned.params, learned.features)
+        learned = learn(examples, config.fit.seed, lambda done, total: tell("ranker", done, total))
+        ranker = learned.params
         complete = run.build(Path(scratch), fitted, run.early, ranker=ranker, metrics={}, now_ms=now_ms)
         judged = run.judge(open_release(complete, verify=False), live)
     last = run.train_on(fitted)
-    metrics = run.metrics(fitted, examples, learned.features, judged)
+    metrics = run.metrics(fitted, examples, judged)
     directory = run.build(out_dir, last, run.everything, ranker=ranker, metrics=metrics, now_ms=now_ms)
     run.check(directory, last)
     return Trained(directory, metrics)
@@ -209,7 +210,7 @@ class _Run:
         fitted: Fitted,
         sequences: Sequences,
         *,
-        ranker: Ranker | None,
+        ranker: Mapping[str, NDArray[Any]] | None,
         metrics: Mapping[str, Any],
         now_ms: int,
     ) -> Path:
@@ -299,9 +300,7 @@ class _Run:
 
         return fit(self.everything, None, self.shape, last, start=fitted.params, tell=told)
 
-    def metrics(
-        self, fitted: Fitted, examples: Examples, features: tuple[str, ...], judged: _Judged
-    ) -> dict[str, Any]:
+    def metrics(self, fitted: Fitted, examples: Examples, judged: _Judged) -> dict[str, Any]:
         """`metrics.json`: what was trained on what, and what it showed."""
         table = self._material.table
         return {
@@ -314,7 +313,6 @@ class _Run:
             "epochs": [epoch._asdict() for epoch in fitted.epochs],
             "ranker_examples": len(examples.features),
             "ranker_missed": examples.missed,
-            "ranker_features": list(features),
             "held_out": judged.new.figures(),
             "live": judged.live.figures() if judged.live is not None else None,
             "comparison": judged.comparison,

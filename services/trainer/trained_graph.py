@@ -16,15 +16,27 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from services.kernel.release import Graph, TensorSpec, VectorSpace
-from services.trainer.scoring_graph import IR_VERSION, OPSET, constant, save_scored_model, scoring_nodes
+from services.trainer.scoring_graph import (
+    EXACT_NUMBERS_MAX,
+    IR_VERSION,
+    OPSET,
+    constant,
+    save_scored_model,
+    scoring_nodes,
+)
 
 Arrays = Mapping[str, NDArray[Any]]
 _TINY: Final = 1e-12
 _EPSILON: Final = 1e-5  # of both layer norms, as in training
 
 
-def save_model(directory: Path, params: Arrays, space: VectorSpace) -> Graph:
-    """Write `model.onnx` for the network's `params`; item_vectors.npy (unit rows) is there already."""
+def save_model(
+    directory: Path, params: Arrays, space: VectorSpace, *, exact_numbers_max: int = EXACT_NUMBERS_MAX
+) -> Graph:
+    """Write `model.onnx` for the network's `params`; item_vectors.npy (unit rows) is there already.
+
+    Catalogues of more than `exact_numbers_max` numbers get an 8-bit copy beside it.
+    """
     items = int(np.asarray(params["items"]).shape[0])
     temperature = float(np.exp(np.asarray(params["log_temperature"])))
     root = float(np.sqrt(space.d))
@@ -69,7 +81,7 @@ def save_model(directory: Path, params: Arrays, space: VectorSpace) -> Graph:
         nodes=nodes,
         initializers=constants,
         inputs=inputs,
-        part=scoring_nodes(directory, items, space.d),
+        part=scoring_nodes(directory, items, space.d, exact_numbers_max=exact_numbers_max),
         d=space.d,
     )
 

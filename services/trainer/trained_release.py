@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from services.kernel.item import Item
 from services.kernel.release import Graph, VectorSpace
-from services.ranking.features import SESSION_FEATURES
+from services.ranking.features import FEATURES
 from services.release.item_features import DIMENSIONS, ItemEncoder, hashed_features
 from services.release.pack import Draft, finish, save_array, space_name
 from services.trainer.day0 import save_metadata
 from services.trainer.sequences import Sequences
-from services.trainer.session_index import save_session_index
 from services.trainer.trained_graph import save_model, save_ranker
 from services.trainer.transition_counts import save_transitions
 
@@ -35,13 +34,6 @@ RIDGE: Final = 1.0
 _ROWS_AT_ONCE: Final = 4096
 
 
-class Ranker(NamedTuple):
-    """A learned ranker: its parameters and the features that it takes, in the order of its columns."""
-
-    params: Arrays
-    features: tuple[str, ...]
-
-
 @dataclass(frozen=True)
 class Parts:
     """What a release is made of. `params` are the network's, `ranker` the ranker's (None: no second stage).
@@ -54,7 +46,7 @@ class Parts:
     gammas: tuple[float, ...]
     sequences: Sequences
     event_weights: Mapping[str, float]
-    ranker: Ranker | None
+    ranker: Arrays | None
     metrics: Mapping[str, Any]
 
 
@@ -77,8 +69,6 @@ def _build(parts: Parts, directory: Path, now_ms: int) -> Path:
     save_array(directory, "item_vectors.npy", vectors)
     save_array(directory, "item_projection.npy", projection)
     save_transitions(directory, parts.sequences, len(parts.items))
-    if parts.ranker is None or set(SESSION_FEATURES) & set(parts.ranker.features):
-        save_session_index(directory, parts.sequences, len(parts.items))
     (directory / "metrics.json").write_bytes(
         msgspec.json.format(msgspec.json.encode(dict(parts.metrics)), indent=2) + b"\n"
     )
@@ -90,8 +80,8 @@ def _build(parts: Parts, directory: Path, now_ms: int) -> Path:
     )
     graphs: dict[str, Graph] = {"model": save_model(directory, parts.params, space)}
     if parts.ranker is not None:
-        graphs["ranker"] = save_ranker(directory, parts.ranker.params)
-    features = parts.ranker.features if parts.ranker is not None else ()
+        graphs["ranker"] = save_ranker(directory, parts.ranker)
+    features = FEATURES if parts.ranker is not None else ()
     draft = Draft(KIND, space, len(parts.items), dict(parts.event_weights), graphs, features=features)
     return finish(directory, draft, now_ms)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -15,7 +16,7 @@ from services.kernel.change import weight_of
 from services.kernel.event_type import EventTypes
 from services.kernel.item import Item
 from services.kernel.profile import Profile
-from services.kernel.release import ReleaseError, content_name, encode_manifest
+from services.kernel.release import Artefact, ReleaseError, content_name, encode_manifest
 from services.ranking.blend import neighbours_of
 from services.ranking.evidence import evidence_of
 from services.ranking.features import FEATURES, FloatArray
@@ -24,14 +25,14 @@ from services.ranking.model import ModelAnswer, OnnxModel
 from services.ranking.rank import rank
 from services.ranking.ranked import Ranked
 from services.ranking.ranker import OnnxRanker
-from services.ranking.session_neighbours import SessionNeighbours
 from services.ranking.state import RankingState, RankRequest
 from services.ranking.transitions import BACKWARD, FORWARD, NEAR, WIDE, Transitions
-from services.release.files import open_release
+from services.release.files import open_release, sha256_of
 from services.trainer.network import NetworkShape, first_params
 from services.trainer.replay import LiveAggregates, Profiles, ReplayRules, records_of
 from services.trainer.sequences import sequences_of
-from services.trainer.trained_release import Parts, Ranker, build_trained
+from services.trainer.trained_graph import save_ranker
+from services.trainer.trained_release import Parts, build_trained
 from services.trainer.transition_counts import PRIOR, WIDE_DECAY
 from services.trainer.world import World
 from tests.unit.trainer_events import START_S, circle_items, table_of, walks
@@ -41,23 +42,30 @@ WEIGHT_OF = weight_of(RULES.types)
 COLUMN = {name: place for place, name in enumerate(FEATURES)}
 
 
-def random_ranker(features: tuple[str, ...] = FEATURES) -> Ranker:
+def random_ranker(features: tuple[str, ...] = FEATURES) -> dict[str, FloatArray]:
     generator = np.random.default_rng(8)
     width, hidden = len(features), 8
     sizes = {"w1": (width, hidden), "w2": (hidden, hidden), "w3": (hidden, 1), "linear": (width, 1)}
     params = {name: generator.standard_normal(size).astype(np.float32) for name, size in sizes.items()}
     params |= {"mean": np.zeros(width, np.float32), "spread": np.ones(width, np.float32)}
     params |= {"b1": np.zeros(hidden, np.float32), "b2": np.zeros(hidden, np.float32)}
-    return Ranker(params, features)
+    return params
 
 
-def built(folder: Path, ranker: Ranker | None) -> Path:
+def built(folder: Path, ranker: dict[str, FloatArray] | None) -> Path:
     items = circle_items()
     params = first_params(NetworkShape(len(items), 8, DEFAULT_GAMMAS, 16), seed=2)
     arrays = {name: np.asarray(value) for name, value in params.items()}
     sequences = sequences_of(walks(60, seed=3), WEIGHT_OF)
     weights = RULES.types.weights()
     return build_trained(Parts(items, arrays, DEFAULT_GAMMAS, sequences, weights, ranker, {}), folder, 1)
+
+
+def rename(path: Path, **change: Any) -> None:
+    """Change the manifest of a release, and its name with it."""
+    manifest = msgspec.structs.replace(open_release(path).manifest, **change)
+    named = msgspec.structs.replace(manifest, name=content_name(manifest))
+    (path / "manifest.json").write_bytes(encode_manifest(named))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,26 +128,6 @@ def test_transitions_are_shares_of_what_followed(tmp_path: Path) -> None:
     assert (NEAR, WIDE) == (0, 1)
 
 
-def test_neighbours_are_the_sessions_that_share_the_newest_items() -> None:
-    sessions = [[0, 1, 2], [0, 3], [4, 5]]
-    starts = np.cumsum([0, *map(len, sessions)]).astype(np.int64)
-    items = np.array([item for session in sessions for item in session], dtype=np.int32)
-    postings = [[number for number in (2, 1, 0) if item in sessions[number]] for item in range(6)]
-    index = SessionNeighbours(
-        starts,
-        items,
-        np.cumsum([0, *map(len, postings)]).astype(np.int64),
-        np.array([number for row in postings for number in row], dtype=np.int32),
-    )
-    found = index.scores([1, 0])
-    shares = dict(zip(found.indices.tolist(), found.share.tolist(), strict=True))
-    assert set(shares) == {0, 1, 2, 3}  # the third session shares nothing
-    assert shares[2] > shares[3] > 0  # that of the newest item counts more
-    assert max(shares.values()) == 1.0
-    assert not len(index.scores([-1, -1]).indices)
-    assert not len(index.scores([]).indices)
-
-
 def test_features_say_what_they_are_named_after(case: Case) -> None:
     ranked = case.ranked()
     rows = ranked.rows()
@@ -161,7 +149,6 @@ def test_features_say_what_they_are_named_after(case: Case) -> None:
     assert value(following, "same_category") == 1
     assert value(other, "same_category") == 0
     assert value("new", "is_new") == 1
-    assert value(following, "sessions_share") > 0
     best = case.world.release.item_ids[int(case.answer.item_indices[0])]
     assert value(best, "network_rank") == 0
     assert made[:, COLUMN["network_logp"]].max() <= 0
@@ -212,10 +199,7 @@ def test_a_ranker_that_does_not_fit_is_refused(
     tmp_path: Path, change: dict[str, tuple[str, ...]], message: str
 ) -> None:
     path = built(tmp_path, random_ranker())
-    release = open_release(path)
-    manifest = msgspec.structs.replace(release.manifest, **change)
-    named = msgspec.structs.replace(manifest, name=content_name(manifest))
-    (path / "manifest.json").write_bytes(encode_manifest(named))
+    rename(path, **change)
     with pytest.raises(ReleaseError, match=message):
         OnnxModel(open_release(path))
 
@@ -224,17 +208,23 @@ def test_features_without_a_ranker_are_refused(tmp_path: Path) -> None:
     path = built(tmp_path, None)
     release = open_release(path)
     assert OnnxModel(release).ranker is None
-    manifest = msgspec.structs.replace(release.manifest, features=FEATURES)
-    named = msgspec.structs.replace(manifest, name=content_name(manifest))
-    (path / "manifest.json").write_bytes(encode_manifest(named))
+    rename(path, features=FEATURES)
     with pytest.raises(ReleaseError, match="one needs the other"):
         open_release(path)
 
 
 def test_a_ranker_may_take_some_of_the_features(tmp_path: Path) -> None:
     few = ("popularity", "network_logp", "had_ago")
-    release = open_release(built(tmp_path, random_ranker(few)))
-    ranker = OnnxRanker(release)
+    path = built(tmp_path, None)
+    graph = save_ranker(path, random_ranker(few))
+    release = open_release(path)
+    file = path / "ranker.onnx"
+    artefacts = release.manifest.artefacts | {
+        "ranker": Artefact(file.name, sha256_of(file), file.stat().st_size)
+    }
+    graphs = release.manifest.graphs | {"ranker": graph}
+    rename(path, artefacts=artefacts, graphs=graphs, features=few)
+    ranker = OnnxRanker(open_release(path))
     features = np.random.default_rng(1).standard_normal((5, len(FEATURES))).astype(np.float32)
     before = ranker.scores(features)
     features[:, COLUMN["idle"]] += 1
