@@ -72,9 +72,10 @@ def features_of(rows: RowArray, sources: Sources) -> FloatArray:
     """f32[n, len(FEATURES)] of catalogue `rows` i64[n], rising, each once."""
     made = np.zeros((len(rows), len(FEATURES)), dtype=np.float32)
     indices = sources.catalogue.indices_of_rows(rows)
-    _network(made, indices, rows, sources)
+    vectors, _ = sources.catalogue.vectors(rows)
+    _network(made, indices, vectors, sources.answer)
     _transitions(made, indices, sources)
-    _likeness(made, rows, sources)
+    _likeness(made, rows, vectors, sources)
     _demand(made, rows, sources)
     _repeats(made, rows, sources.evidence)
     evidence = sources.evidence
@@ -84,9 +85,8 @@ def features_of(rows: RowArray, sources: Sources) -> FloatArray:
     return made
 
 
-def _network(made: FloatArray, indices: RowArray, rows: RowArray, sources: Sources) -> None:
+def _network(made: FloatArray, indices: RowArray, vectors: FloatArray, answer: ModelAnswer) -> None:
     """Score and rank of the model's own list; an item outside it is scored by the user's vector."""
-    answer = sources.answer
     listed = answer.scores.astype(np.float64)
     if not len(listed):
         return
@@ -95,7 +95,6 @@ def _network(made: FloatArray, indices: RowArray, rows: RowArray, sources: Sourc
     logp, rank = made[:, _PLACE["network_logp"]], made[:, _PLACE["network_rank"]]
     rank[:] = np.log1p(len(listed))
     if answer.user_vector is not None:
-        vectors, _ = sources.catalogue.vectors(rows)
         logp[:] = vectors @ answer.user_vector - total
     else:
         logp[:] = listed[-1] - total
@@ -135,7 +134,7 @@ def _transitions(made: FloatArray, indices: RowArray, sources: Sources) -> None:
             made[:, _PLACE[f"{direction}_{name}"]] = np.log1p(SHARE_UNIT * summed)
 
 
-def _likeness(made: FloatArray, rows: RowArray, sources: Sources) -> None:
+def _likeness(made: FloatArray, rows: RowArray, mine: FloatArray, sources: Sources) -> None:
     catalogue, recent = sources.catalogue, sources.evidence.recent
     of_recent = np.array([item.row for item in recent if item.row >= 0], dtype=np.int64)
     if not len(of_recent):
@@ -143,7 +142,7 @@ def _likeness(made: FloatArray, rows: RowArray, sources: Sources) -> None:
     codes = catalogue.category.take(rows)
     same = (codes[:, None] == catalogue.category.take(of_recent)).mean(axis=1)
     made[:, _PLACE["same_category"]] = np.where(codes > 0, same, 0.0)
-    (mine, _), (others, _) = catalogue.vectors(rows), catalogue.vectors(of_recent)
+    others, _ = catalogue.vectors(of_recent)
     if not mine.shape[1]:
         return
     products = mine @ others.T
