@@ -7,13 +7,19 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(filter-out benchmarks/_%,$(wildcard benchmarks/[a-z]*.py)))
 
-.PHONY: help run test check format bench chaos clean $(BENCHES)
+.PHONY: help run train evaluate test check format bench chaos clean $(BENCHES)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(VENV)/.run ## start everything on this machine (ARGS=--empty: without the demo shop)
 	@$(BIN)/freshet run $(ARGS)
+
+train: $(VENV)/.trainer ## train on the events, publish what is better than the live release (ARGS=...)
+	@$(BIN)/freshet train $(or $(ARGS),--publish)
+
+evaluate: $(VENV)/.trainer ## hold releases against what came next (ARGS="--events archive")
+	@$(BIN)/freshet evaluate $(ARGS)
 
 test: $(VENV)/.dev ## all tests (ARGS=tests/unit: only these)
 	@$(BIN)/python -m pytest $(ARGS)
@@ -42,6 +48,7 @@ clean: ## remove the virtual environment and caches (never the data under .fresh
 
 # uv where it is, else venv and pip. A failed install leaves no stamp behind, so the next call tries again;
 # an environment whose Python is too old or gone is made anew.
+comma := ,
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 define install
 	@if ! $(BIN)/python -c '$(NEW_ENOUGH)' 2>/dev/null; then rm -rf $(VENV); \
@@ -62,7 +69,12 @@ $(VENV)/.run: pyproject.toml
 	$(call install,local)
 	@touch $@
 
+$(VENV)/.trainer: pyproject.toml
+	@echo "installing the trainer into $(VENV) (once, 0.4 GB) ..." >&2
+	$(call install,local$(comma)trainer)
+	@touch $@ $(VENV)/.run
+
 $(VENV)/.dev: pyproject.toml
 	@echo "installing Freshet and its development tools into $(VENV) (once) ..." >&2
 	$(call install,dev)
-	@touch $@ $(VENV)/.run
+	@touch $@ $(VENV)/.run $(VENV)/.trainer
