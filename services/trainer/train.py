@@ -43,7 +43,7 @@ HOLDOUT_SHARE: Final = 0.1
 JUDGED_MAX: Final = 4000  # questions of the gate: their interval is about ± .01
 TARGETS_MIN: Final = 500  # events below which there is nothing to learn that day 0 does not know
 # Shape of the last pass over everything: it brings in the newest events, and must not forget the rest.
-LAST_RATE_SHARE: Final = 0.3
+LAST_RATE_SHARE: Final = 0.2
 
 
 class TrainError(ReleaseError):
