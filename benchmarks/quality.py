@@ -80,10 +80,13 @@ def items_of(name: str, table: EventTable, items: list[Item] | None) -> list[Ite
     return items
 
 
-def measure(name: str, benchmark: Benchmark, keep: Path | None) -> None:
-    """Train, evaluate, print."""
+def measure(name: str, benchmark: Benchmark, keep: Path | None, made: Path | None) -> None:
+    """Train (unless a release is `made` already), evaluate, print."""
     table, found, info = benchmark.load()
     items = items_of(name, table, found)
+    if made is not None:
+        _emit(benchmark, _report(table, items, open_release(made), info))
+        return
     with tempfile.TemporaryDirectory(prefix="freshet-quality-") as folder:
         began_s, cpu_s = time.monotonic(), _cpu_s()
         material = material_of(table.before(info.ask_from_s), items, info.rules)
@@ -92,7 +95,7 @@ def measure(name: str, benchmark: Benchmark, keep: Path | None) -> None:
         prefix = next(iter(benchmark.figures)).split("_")[0]
         emit(f"{prefix}_train_cpu_s", [_cpu_s() - cpu_s], "s", 0)
         release = open_release(trained.directory)
-        _emit(benchmark, _report(table, items, release, info), trained.metrics)
+        _emit(benchmark, _report(table, items, release, info))
 
 
 def _with_protocol(config: TrainConfig, info: Info) -> TrainConfig:
@@ -116,7 +119,7 @@ def _report(table: EventTable, items: list[Item], release: Release, info: Info) 
     return report
 
 
-def _emit(benchmark: Benchmark, report: dict[str, Any], metrics: dict[str, Any]) -> None:
+def _emit(benchmark: Benchmark, report: dict[str, Any]) -> None:
     k = str(report["k"][0])
     served, *others = report["methods"]
     for name, metric in benchmark.figures.items():
@@ -136,7 +139,6 @@ def _emit(benchmark: Benchmark, report: dict[str, Any], metrics: dict[str, Any])
             questions=report["questions"],
             coverage=served["at"][k]["coverage"],
             release=report["release"],
-            trained_lines=metrics["lines"],
         )
 
 
@@ -160,12 +162,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", default=",".join(SETS), help="comma-separated, of " + ", ".join(SETS))
     parser.add_argument("--keep", type=Path, help="keep the releases below this directory")
+    parser.add_argument("--release", action="append", default=[], metavar="SET=DIR", help="evaluate this one")
     arguments = parser.parse_args()
+    made = {name: Path(folder) for name, _, folder in (each.partition("=") for each in arguments.release)}
     for name in arguments.sets.split(","):
         if name not in SETS:
             sys.exit(f"{name!r} is no set; there are {', '.join(SETS)}")
         try:
-            measure(name, SETS[name], arguments.keep)
+            measure(name, SETS[name], arguments.keep, made.get(name))
         except FileNotFoundError as error:
             note(f"{name} is skipped: {error.filename} is not there; FRESHET_DATASETS is {root()}")
 
