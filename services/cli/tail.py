@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
 
 from services.cli.backend import backend
 from services.cli.failure import EXIT_OK
 from services.local.settings import RunSettings
 from services.log.open import open_log
-from services.log.protocol import Topic
+from services.log.protocol import EventLog, Topic
 
 _FETCH_RECORDS = 500
 _FETCH_WAIT_MS = 1000
@@ -23,15 +24,26 @@ def tail(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+class _FromNow:
+    """An Assignment that begins where the log ends."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+
+    async def assigned(self, partitions: Sequence[int]) -> dict[int, int]:
+        """See Assignment."""
+        bounds = await self._log.bounds(Topic.EVENTS)
+        return {partition: bounds[partition].end for partition in partitions}
+
+    async def revoked(self, partitions: Sequence[int]) -> None:
+        """See Assignment; there is nothing to commit."""
+
+
 async def _tail(settings: RunSettings, from_start: bool, limit: int | None) -> None:
     log = open_log(settings)
     consumer = log.consumer(Topic.EVENTS, None)
     try:
-        bounds = await log.bounds(Topic.EVENTS)
-        await consumer.start()
-        if not from_start:
-            for partition, bound in bounds.items():
-                consumer.seek(partition, bound.end)
+        await consumer.start(None if from_start else _FromNow(log))
         left = limit
         while left is None or left > 0:
             for records in (await consumer.fetch(_FETCH_RECORDS, _FETCH_WAIT_MS)).values():

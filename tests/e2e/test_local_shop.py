@@ -127,3 +127,19 @@ def test_small_commands(demo_shop: FreshetProcess) -> None:
 def _seconds(moment: object) -> float:
     number = float(str(moment))
     return number / 1000 if number > 1e11 else number
+
+
+def test_tail_begins_now(demo_shop: FreshetProcess) -> None:
+    """The history is thousands of orders; somebody who watches wants what comes."""
+    tail = subprocess.Popen(
+        [*freshet(), "events", "tail", "-n", "1"],
+        env=demo_shop.variables,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with tail:
+        while tail.poll() is None:
+            demo_shop.post_event(user_id="u_tail", event_type="view", item_id="p_1")
+            time.sleep(0.05)
+        assert tail.stdout is not None
+        assert json.loads(tail.stdout.read())["user_id"] == "u_tail"
