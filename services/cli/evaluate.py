@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from services.cli.backend import release_url
 from services.cli.failure import EXIT_OK, CommandError
-from services.cli.mapping import mapper, parse_mapping
+from services.cli.history import read_history, rules_of_deployment
 from services.cli.output import print_json, print_line, print_table, say
 from services.cli.progress import progress
-from services.cli.rows import Row
 from services.cli.timestamps import moment_s
-from services.kernel.event_type import EventTypes
-from services.kernel.settings import EventSettings, ProfileSettings
 
 if TYPE_CHECKING:
     from services.kernel.item import Item
     from services.release.files import Release
     from services.trainer.event_table import EventTable
-    from services.trainer.events import RowMapping
-    from services.trainer.replay import ReplayRules
     from services.trainer.side_by_side import EvaluateConfig
 
 
@@ -36,12 +32,13 @@ def evaluate(arguments: argparse.Namespace) -> int:
     plot = _plot_path(arguments.plot)
     release = _release(release_url(arguments.release))
     compare = [_release(url) for url in arguments.compare]
-    rules = _rules()
+    rules = rules_of_deployment()
     try:
-        table = _events(arguments, rules.types)
+        table = read_history(arguments.events, arguments, rules.types)
         items = _items(arguments.items, release)
     except ArchiveError as error:
         raise CommandError(str(error)) from None
+    config = _unseen(config, release, table)
     with progress("replaying held-out events", 1.0, quiet=arguments.as_json) as show:
         evaluation = run(
             table,
@@ -85,6 +82,25 @@ def _config(arguments: argparse.Namespace) -> EvaluateConfig:
     )
 
 
+def _unseen(config: EvaluateConfig, release: Release, table: EventTable) -> EvaluateConfig:
+    """Ask about what came after the release was trained, where nothing else is said; warn where it knows."""
+    from services.trainer.evaluate import trained_until_s
+    from services.trainer.side_by_side import moment_of
+
+    until_s = trained_until_s(release)
+    if not until_s:
+        return config
+    if config.from_s is None and int(table.times_s[-1]) > until_s:
+        say(f"asking about what came after {release.name} was trained: from {moment_of(until_s)} on")
+        return replace(config, from_s=until_s + 1)
+    if config.from_s is None or config.from_s <= until_s:
+        say(
+            f"{release.name} was trained on events up to {moment_of(until_s)}: it has seen answers that it "
+            "is asked for here, and its figures flatter it"
+        )
+    return config
+
+
 def _plot_path(text: str | None) -> Path | None:
     """Refused before the work, not after it."""
     from services.trainer.plots import FORMATS
@@ -105,35 +121,6 @@ def _release(url: str) -> Release:
     from services.release.source import ReleaseSource
 
     return open_release(ReleaseSource(url).live())
-
-
-def _rules() -> ReplayRules:
-    from services.trainer.replay import ReplayRules
-
-    profile = ProfileSettings.from_environment()
-    types = EventTypes(EventSettings.from_environment().event_types)
-    return ReplayRules(types, profile.profile_ttl_days, profile.seen_capacity)
-
-
-def _events(arguments: argparse.Namespace, types: EventTypes) -> EventTable:
-    from services.trainer.events import read_events
-
-    table = read_events(arguments.events, event_types=types, mapping=_mapping(arguments))
-    reading = table.reading
-    if reading.no_events:
-        say(
-            f"{reading.no_events:,} of {reading.rows:,} rows are no events and were left out, for instance "
-            f"{reading.reasons[0] if reading.reasons else 'unreadable ones'}"
-        )
-    return table
-
-
-def _mapping(arguments: argparse.Namespace) -> RowMapping | None:
-    """The columns of a file as --map and --set have them; None: under their own names."""
-    if not (arguments.map or arguments.set or arguments.timestamp_unit):
-        return None
-    convert = mapper(parse_mapping(arguments.map, arguments.set, arguments.timestamp_unit))
-    return lambda values: convert(Row(0, values))
 
 
 def _items(url: str | None, release: Release) -> Sequence[Item]:

@@ -223,6 +223,8 @@ def _training(commands: Any) -> None:
     train = _command(commands, "train", "train:train", "train a model on the events and build a release")
     train.description, train.epilog = _TRAIN_TEXT, _TRAIN_EPILOG
     train.add_argument("--events", metavar="URL", help="an archive, Parquet, NDJSON or CSV (default: export)")
+    _mapping_flags(train)
+    _unit_flag(train)
     train.add_argument("--archive", metavar="URL", help="where the export goes (FRESHET_DATA_DIR/archive)")
     train.add_argument("--items", metavar="FILE", help="items as NDJSON (default: the store's catalogue)")
     train.add_argument("--to", metavar="DIR", help="write the release into this directory (default: here)")

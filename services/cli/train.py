@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 from services.cli.backend import backend, release_url
 from services.cli.export import exported
 from services.cli.failure import EXIT_OK, CommandError
+from services.cli.history import read_history, rules_of_deployment
 from services.cli.output import print_json, print_line, say
 from services.cli.progress import Progress, progress
 from services.cli.releases import items_of_store
 from services.cli.timestamps import moment_s
-from services.kernel.event_type import EventTypes
 from services.kernel.item import Item
 from services.kernel.release import NoReleaseError
-from services.kernel.settings import EventSettings, LocalSettings, ProfileSettings
+from services.kernel.settings import LocalSettings
 
 if TYPE_CHECKING:
     from services.release.files import Release
@@ -77,13 +77,10 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _material(arguments: argparse.Namespace, *, quiet: bool) -> Material:
     """Events and items as they were asked for: from files, or from the running deployment."""
-    from services.trainer.events import read_events, read_items
-    from services.trainer.replay import ReplayRules
+    from services.trainer.events import read_items
     from services.trainer.train import material_of
 
-    profile = ProfileSettings.from_environment()
-    types = EventTypes(EventSettings.from_environment().event_types)
-    rules = ReplayRules(types, profile.profile_ttl_days, profile.seen_capacity)
+    rules = rules_of_deployment()
     items: list[Item] | None = None
     source = arguments.events
     if source is None:
@@ -93,7 +90,7 @@ def _material(arguments: argparse.Namespace, *, quiet: bool) -> Material:
             items = asyncio.run(items_of_store(settings))
     if arguments.items is not None:
         items = read_items(arguments.items)
-    table = read_events(source, event_types=types)
+    table = read_history(source, arguments, rules.types)
     material = material_of(table, items, rules)
     if material.dropped_lines:
         say(f"{material.dropped_lines:,} event lines name items that are in no catalogue; they are left out")
@@ -112,9 +109,9 @@ def _live(url: str) -> Release | None:
 
 def _too_few_new(material: Material, live: Release | None) -> str:
     """Why nothing could be said about a new release beside the live one; nothing where something can."""
+    from services.trainer.evaluate import trained_until_s
     from services.trainer.gate import JUDGED_MIN
     from services.trainer.learn_ranker import JUDGED_SHARE
-    from services.trainer.train import trained_until_s
 
     until_s = trained_until_s(live) if live is not None else 0
     new, needed = int((material.table.times_s > until_s).sum()), int(JUDGED_MIN / JUDGED_SHARE)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 import numpy as np
 
+from services.kernel.release import ReleaseError
 from services.ranking.state import FOR_YOU
+from services.release.files import Release
 from services.trainer.judgement import ndcg
 from services.trainer.world import Asked, World, ids_of, recommended
 
@@ -59,3 +62,12 @@ class Quality:
 def judge(world: World, n: int = CUT_OFF) -> Quality:
     """An empty record of for_you."""
     return Quality(world, n)
+
+
+def trained_until_s(release: Release) -> int:
+    """The newest event that a release was trained on, Unix s; 0 where it does not say (day 0, own models)."""
+    try:
+        metrics = msgspec.json.decode(release.file("metrics").read_bytes())
+        return int(metrics.get("trained_until_s", 0))
+    except (ReleaseError, OSError, ValueError, AttributeError, msgspec.DecodeError):
+        return 0

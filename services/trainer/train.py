@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +27,7 @@ from services.kernel.release import ReleaseError
 from services.ranking.transitions import Tables
 from services.release.files import Release, open_release
 from services.trainer.checkpoints import Checkpoints
-from services.trainer.evaluate import Quality, judge
+from services.trainer.evaluate import Quality, judge, trained_until_s
 from services.trainer.event_table import EventTable
 from services.trainer.fit import FitConfig, Fitted, Told, fit
 from services.trainer.gate import check_outputs, check_quality
@@ -139,15 +138,6 @@ def train(
     directory = run.build(out_dir, last, run.everything, ranker=ranker, metrics=metrics, now_ms=now_ms)
     run.check(directory, last)
     return Trained(directory, metrics)
-
-
-def trained_until_s(release: Release) -> int:
-    """The newest event that a release was trained on, Unix s; 0 where it does not say (day 0, own models)."""
-    try:
-        metrics = msgspec.json.decode(release.file("metrics").read_bytes())
-        return int(metrics.get("trained_until_s", 0))
-    except (ReleaseError, OSError, ValueError, AttributeError, msgspec.DecodeError):
-        return 0
 
 
 class _Judged(NamedTuple):

@@ -14,6 +14,7 @@ from services.ranking.model import OnnxModel
 from services.ranking.probe import require_sound
 from services.release.files import Release, open_release
 from services.trainer.day0 import build_day0
+from services.trainer.evaluate import trained_until_s
 from services.trainer.fit import FitConfig
 from services.trainer.gate import GateError, check_outputs, check_quality
 from services.trainer.network import NetworkShape, first_params
@@ -25,7 +26,6 @@ from services.trainer.train import (
     TrainError,
     material_of,
     train,
-    trained_until_s,
 )
 from tests.unit.trainer_events import START_S, circle_items, table_of, walks
 
