@@ -36,9 +36,10 @@ from services.trainer.network import NetworkShape
 from services.trainer.replay import Profiles, ReplayRules, records_of
 from services.trainer.sequences import Sequences, sequences_of
 from services.trainer.trained_release import Parts, build_trained
-from services.trainer.world import Asked, World, replay
+from services.trainer.world import WARM_EVENTS_MAX, Asked, World, replay
 
 HOLDOUT_SHARE: Final = 0.1
+HOLDOUT_LINES_MAX: Final = 1_000_000  # replayed one by one, 60 µs each; more would say nothing new
 JUDGED_MAX: Final = 4000  # questions of the gate: their interval is about ± .01
 TARGETS_MIN: Final = 500  # events below which there is nothing to learn that day 0 does not know
 # Shape of the last pass over everything: it brings in the newest events, and must not forget the rest.
@@ -160,7 +161,8 @@ class _Run:
         if config.holdout_from_s is not None:
             self.holdout_s = config.holdout_from_s
         else:
-            self.holdout_s = int(table.times_s[int(len(table) * (1 - config.holdout_share))])
+            newest = min(int(len(table) * config.holdout_share) + 1, HOLDOUT_LINES_MAX)
+            self.holdout_s = int(table.times_s[-newest])
         self.early = sequences_of(table.before(self.holdout_s), self._weight_of)
         self.held_out = sequences_of(table, self._weight_of, from_s=self.holdout_s)
         self.everything = sequences_of(table, self._weight_of)
@@ -230,9 +232,11 @@ class _Run:
     def _replay(
         self, stage: str, world: World, ask: Callable[[Asked], None], chosen: Callable[[Any], bool]
     ) -> None:
+        table = self._material.table
+        begin = max(0, int(np.searchsorted(table.times_s, self.holdout_s)) - WARM_EVENTS_MAX)
         replay(
             world,
-            self._material.table,
+            table.take(slice(begin, None)),
             self.holdout_s,
             self._material.rules,
             ask,
