@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ from services.ranking.state import RankingState
 
 TRENDING_CANDIDATES: Final = 100
 POPULAR_CANDIDATES: Final = 200
-LIVELY_CANDIDATES: Final = 50  # trending ones that a trained ranker gets; each costs it a row of features
+LIVELY_TRENDING: Final = 50  # that a trained ranker gets; each costs it a row of features
+LIVELY_POPULAR: Final = 100  # most of what a grocery sells are a few hundred things
 NEW_CANDIDATES: Final = 32
 TRENDING_PLACES: Final = 100  # the best so many are called trending
 POPULAR_PLACES: Final = 200
@@ -25,7 +26,7 @@ class Demand:
     """A snapshot of the aggregates over one layout of a catalogue."""
 
     def __init__(self, aggregates: Aggregates, catalogue: Catalogue) -> None:
-        self._aggregates = aggregates
+        self._aggregates = ref(aggregates)  # a strong one would keep every snapshot in `_kept` for ever
         self._catalogue = catalogue
         self.layout = catalogue.layout
         # Looked up when a row is first asked for: a deep snapshot must not hold up the answer that meets it.
@@ -41,21 +42,28 @@ class Demand:
         self.candidates[popular[:POPULAR_CANDIDATES]] = True
         # Those among them that a trained ranker does not find by itself.
         self.lively = np.zeros(catalogue.row_count + 1, dtype=np.bool_)
-        self.lively[trending[:LIVELY_CANDIDATES]] = True
+        self.lively[trending[:LIVELY_TRENDING]] = True
+        self.lively[popular[:LIVELY_POPULAR]] = True
         new = catalogue.newest()[:NEW_CANDIDATES]
         self.candidates[new] = self.lively[new] = True
         # Rows that are called so.
         self.trending = frozenset(catalogue.places_of_keys(aggregates.trending.top(TRENDING_PLACES)).tolist())
         self.popular = frozenset(catalogue.places_of_keys(aggregates.popular.top(POPULAR_PLACES)).tolist())
 
+    @property
+    def _snapshot(self) -> Aggregates:
+        aggregates = self._aggregates()
+        assert aggregates is not None  # whoever asks holds the state that it stands in
+        return aggregates
+
     def popularity(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """z-scores of ln(1 + decayed count) among all items of the catalogue."""
         logs = self._log_counts.take(rows)
         if np.isnan(logs.sum()):
             missing = rows[np.isnan(logs)]
-            self._log_counts[missing] = self._aggregates.log_counts(self._catalogue.keys[missing])
+            self._log_counts[missing] = self._snapshot.log_counts(self._catalogue.keys[missing])
             logs = self._log_counts.take(rows)
-        mean, spread = self._aggregates.popularity_scale(len(self._catalogue))
+        mean, spread = self._snapshot.popularity_scale(len(self._catalogue))
         return (logs - mean) / spread
 
     def trend(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -63,7 +71,7 @@ class Demand:
         found = self._trends.take(rows)
         if np.isnan(found.sum()):
             missing = rows[np.isnan(found)]
-            self._trends[missing] = self._aggregates.log_trends(self._catalogue.keys[missing])
+            self._trends[missing] = self._snapshot.log_trends(self._catalogue.keys[missing])
             found = self._trends.take(rows)
         return found
 

@@ -27,9 +27,12 @@ from services.trainer.world import Asked, World
 FloatArray = NDArray[np.float32]
 Params = dict[str, Any]
 
-CANDIDATES_KEPT: Final = 192  # of an example, the wanted ones among them: 16 KB
-HARDEST_KEPT: Final = 128  # of these the network's first; the others are drawn
-EXAMPLES_MAX: Final = 24_000  # 400 MB
+# Rows of features that are kept, 84 bytes each and twice while learning: 0.8 GB. All candidates of an example
+# where that is enough, else the wanted ones and an even draw of the others: whatever else chooses them (the
+# network's best, say) teaches the ranker to mistrust what chose.
+ROWS_MAX: Final = 5_000_000
+CANDIDATES_MIN: Final = 100
+EXAMPLES_MAX: Final = 24_000
 HIDDEN: Final = 32
 EPOCHS: Final = 30
 BATCH: Final = 256
@@ -41,11 +44,12 @@ SPREAD_MIN: Final = 1e-3  # a feature that never varies must not blow up
 
 
 class Examples:
-    """Collects examples while a replay asks. A random part of the candidates is kept where there are many."""
+    """Collects examples while a replay asks; `expected` is how many there will be, about."""
 
-    def __init__(self, world: World, tables: Tables, seed: int) -> None:
+    def __init__(self, world: World, tables: Tables, expected: int, seed: int) -> None:
         self._world = world
         self._tables = tables
+        self._most = max(CANDIDATES_MIN, ROWS_MAX // max(1, expected))
         self._generator = np.random.default_rng(seed)
         self.features: list[FloatArray] = []
         self.wanted: list[NDArray[np.bool_]] = []
@@ -66,20 +70,18 @@ class Examples:
         if not wanted.any():
             self.missed += 1
             return
-        features = ranked.features(rows)
-        kept = self._kept(features, wanted)
-        self.features.append(features[kept])
+        kept = self._kept(wanted)
+        self.features.append(ranked.features(rows)[kept])
         self.wanted.append(wanted[kept])
         self.judged.append(is_judged(asked.record.subject))
 
-    def _kept(self, features: FloatArray, wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The wanted candidates, the hardest others, and some of the rest."""
-        if len(wanted) <= CANDIDATES_KEPT:
+    def _kept(self, wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which candidates of an example are learned from."""
+        if len(wanted) <= self._most:
             return np.ones(len(wanted), dtype=np.bool_)
         kept = wanted.copy()
-        kept[np.argsort(-features[:, FEATURES.index("network_logp")])[:HARDEST_KEPT]] = True
-        others = np.flatnonzero(~kept)
-        room = max(0, CANDIDATES_KEPT - int(kept.sum()))
+        others = np.flatnonzero(~wanted)
+        room = max(0, self._most - int(wanted.sum()))
         kept[self._generator.choice(others, min(room, len(others)), replace=False)] = True
         return kept
 

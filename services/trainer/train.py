@@ -215,7 +215,8 @@ class _Run:
     def examples(self, draft: Release) -> Examples:
         """3. of the module."""
         world = World.of(draft, self._material.items)
-        examples = Examples(world, Tables.open(draft), self._config.fit.seed)
+        expected = min(self._questions(), EXAMPLES_MAX)
+        examples = Examples(world, Tables.open(draft), expected, self._config.fit.seed)
         share = min(1.0, EXAMPLES_MAX / max(1, self._questions()))
         generator = np.random.default_rng(self._config.fit.seed)
         self._replay("examples", world, examples.ask, lambda _: generator.random() < share)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import math
+import weakref
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from services.kernel.ids import item_key
 from services.kernel.item import Item
 from services.kernel.profile import Profile
 from services.ranking.aggregates import Aggregates, Scores
+from services.ranking.demand import demand_of
 from services.ranking.rank import _best_first, rank, wants_model
 from services.ranking.state import (
     FOR_YOU,
@@ -30,7 +32,7 @@ from services.ranking.state import (
     RankRequest,
 )
 from services.release.files import Release
-from tests.unit.shop import NOW_MS, NOW_S, aggregates_of, answer, ids, profile_of, state_of
+from tests.unit.shop import NOW_MS, NOW_S, aggregates_of, answer, demo_items, ids, profile_of, state_of
 
 VIEW, PURCHASE, DISLIKE = EventType.VIEW, EventType.PURCHASE, EventType.DISLIKE
 
@@ -361,5 +363,18 @@ def test_an_answer_leaves_nothing_to_the_garbage_collector(
         for made in requests:
             answer(state, profile, made)
         assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+def test_a_snapshot_that_nobody_holds_is_let_go() -> None:
+    """The recommender makes one a second; each that stays costs megabytes."""
+    state = state_of(demo_items(50), None)
+    demand_of(state)
+    gone = weakref.ref(state.aggregates)
+    gc.disable()
+    try:
+        state.aggregates = Aggregates.empty()
+        assert gone() is None
     finally:
         gc.enable()
