@@ -12,7 +12,7 @@ Memory: about (12 d + 8) bytes an item, 24 bytes an event line, 40 MB for a step
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -115,7 +115,7 @@ def fit(
     if checkpoints is not None and (found := checkpoints.load(state, best)) is not None:
         state, best, first, rows = found
         history = [Epoch(*row) for row in rows]
-    examples = _examples(held_out, shape) if held_out is not None else None
+    examples = _examples(held_out) if held_out is not None else None
     for number in range(first, config.epochs):
         if _is_over(history):
             break
@@ -259,12 +259,8 @@ def _frequencies(train: Sequences, items: int) -> NDArray[np.float64]:
     return chances
 
 
-class _Examples(NamedTuple):
-    batches: list[Batch]
-
-
-def _examples(held_out: Sequences, shape: NetworkShape) -> _Examples:
-    del shape
+def _examples(held_out: Sequences) -> list[Batch]:
+    """Up to VALIDATION_MAX held-out examples, the same in each epoch."""
     batches: list[Batch] = []
     count = 0.0
     for batch in BatchMaker(held_out, RANKED_AT_ONCE, seed=0).epoch(0):
@@ -272,22 +268,17 @@ def _examples(held_out: Sequences, shape: NetworkShape) -> _Examples:
         count += float(batch.share.sum())
         if count >= VALIDATION_MAX:
             break
-    return _Examples(batches)
+    return batches
 
 
-def _score(params: Params, examples: _Examples, shape: NetworkShape) -> tuple[float, float]:
+def _score(params: Params, examples: list[Batch], shape: NetworkShape) -> tuple[float, float]:
     """(NDCG@10, HR@10) of the held-out examples among all items, by the network alone."""
-    gains, hits, count = 0.0, 0.0, 0.0
-    for gain, hit, share in _ranked(params, examples, shape):
-        gains, hits, count = gains + gain, hits + hit, count + share
-    return gains / max(count, 1.0), hits / max(count, 1.0)
-
-
-def _ranked(params: Params, examples: _Examples, shape: NetworkShape) -> Iterator[tuple[float, float, float]]:
     items = unit(params["items"])
-    for batch in examples.batches:
+    gains, hits, count = 0.0, 0.0, 0.0
+    for batch in examples:
         gain, hit = _rank_batch(params, items, batch, shape)
-        yield float(gain), float(hit), float(batch.share.sum())
+        gains, hits, count = gains + float(gain), hits + float(hit), count + float(batch.share.sum())
+    return gains / max(count, 1.0), hits / max(count, 1.0)
 
 
 @partial(jax.jit, static_argnames="shape")
