@@ -66,8 +66,9 @@ _TRAIN_EPILOG = """\
   freshet train --publish                                  a job for every night: exports, trains, promotes
   freshet train --events history.parquet --items items.ndjson --to releases
 
-A run that was killed goes on at its last whole epoch when the same command is run again. Memory: about 100
-bytes an event line, (12 d + 8) bytes and a few KB of metadata an item, and 2 GB."""
+A run that was killed goes on at its last whole epoch when the same command is run again on the same events
+(new ones that an export brings begin it anew). Memory: about 100 bytes an event line, (12 d + 8) bytes and a
+few KB of metadata an item, and 2 GB."""
 _EVALUATE_TEXT = """\
 Replay held-out events through a release and the code that answers HTTP: before each event of somebody with a
 history the list is made that they would have been shown, and held against what they chose. The baselines

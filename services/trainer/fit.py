@@ -172,9 +172,7 @@ class _Trainer:
             max(2, steps),
             config.learning_rate * LAST_RATE_SHARE,
         )
-        self._rate = rate
-        self._dense = optax.adamw(rate, weight_decay=config.weight_decay)
-        self._sparse = optax.adamw(rate, weight_decay=config.weight_decay)
+        self._optimizer = optax.adamw(rate, weight_decay=config.weight_decay)
         # A random number generator that is fast on CPUs; dropout needs no better one.
         self._key = jax.random.key(config.seed, impl="unsafe_rbg")
         self._step = jax.jit(self._traced, donate_argnums=(0,))
@@ -183,7 +181,7 @@ class _Trainer:
         """The state before the first step."""
         copied = {name: jnp.array(value) for name, value in params.items()}
         rest = {name: value for name, value in copied.items() if name != "items"}
-        return _State(copied, self._dense.init(rest), self._sparse.init(copied["items"]))
+        return _State(copied, self._optimizer.init(rest), self._optimizer.init(copied["items"]))
 
     def step(self, state: _State, batch: Batch, number: int) -> tuple[_State, Any]:
         """One step; answers the state after it and its loss. The state before it is used up."""
@@ -232,7 +230,7 @@ class _Trainer:
 
         rows = params["items"].at[sample.ids].get(mode="fill", fill_value=0.0)
         value, (by_rows, by_rest) = jax.value_and_grad(missed, argnums=(0, 1))(rows, rest)
-        changes, dense = self._dense.update(by_rest, state.dense, rest)
+        changes, dense = self._optimizer.update(by_rest, state.dense, rest)
         table, sparse = self._update_rows(params["items"], state.sparse, sample.ids, rows, by_rows)
         return _State({**optax.apply_updates(rest, changes), "items": table}, dense, sparse), value
 
@@ -241,7 +239,7 @@ class _Trainer:
         few = jax.tree.map(
             lambda leaf: leaf.at[ids].get(mode="fill", fill_value=0.0) if leaf.ndim == 2 else leaf, moments
         )
-        changes, few = self._sparse.update(by_rows, few, rows)
+        changes, few = self._optimizer.update(by_rows, few, rows)
         write = partial(_write, ids=ids)
         return write(table, optax.apply_updates(rows, changes)), jax.tree.map(write, moments, few)
 

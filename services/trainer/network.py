@@ -41,18 +41,15 @@ class NetworkShape(NamedTuple):
         return self.d * len(self.gammas)
 
 
-def first_params(shape: NetworkShape, seed: int, vectors: Array | None = None) -> Params:
-    """Fresh parameters; `vectors` f32[items, d] gives the items a start from their metadata."""
+def first_params(shape: NetworkShape, seed: int) -> Params:
+    """Fresh parameters."""
     generator = np.random.default_rng(seed)
 
     def normal(rows: int, columns: int, scale: float) -> Array:
         return (generator.standard_normal((rows, columns)) * scale).astype(np.float32)
 
-    items = normal(shape.items, shape.d, 1 / np.sqrt(shape.d))
-    if vectors is not None:
-        items = 0.3 * items + np.asarray(vectors, dtype=np.float32)
     params = {
-        "items": items,
+        "items": normal(shape.items, shape.d, 1 / np.sqrt(shape.d)),
         "in_gain": np.ones(shape.inputs, np.float32),
         "in_bias": np.zeros(shape.inputs, np.float32),
         "w1": normal(shape.inputs, shape.hidden, np.sqrt(2 / shape.inputs)),
