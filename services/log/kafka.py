@@ -76,25 +76,29 @@ class KafkaLog:
 
     async def read_at(self, topic: Topic, partition: int, offset: int) -> Record | None:
         """See EventLog.read_at."""
+        record = await self.read_next(topic, partition, offset) if offset >= 0 else None
+        return record if record is not None and record.position.offset == offset else None
+
+    async def read_next(self, topic: Topic, partition: int, offset: int) -> Record | None:
+        """See EventLog.read_next."""
         await self.partition_count(topic)
         top = TopicPartition(topic_name(self._settings, topic), partition)
         async with self._reading() as reader:
             first = (await reader.beginning_offsets([top]))[top]
             end = (await reader.end_offsets([top]))[top]
-            if not first <= offset < end:
+            at = max(first, offset)
+            if at >= end:
                 return None
             reader.assign([top])
             try:
-                reader.seek(top, offset)
+                reader.seek(top, at)
                 while reader.assignment():
                     # Compacted away to the very end, nothing comes: the position moves on all the same.
                     found = await reader.getmany(top, timeout_ms=100, max_records=1)
                     for row in found.get(top, ()):
-                        if row.offset != offset:
-                            return None
-                        place = Position(self.generation, partition, offset)
+                        place = Position(self.generation, partition, row.offset)
                         return Record(place, row.key, row.value, tuple(row.headers), row.timestamp)
-                    if await reader.position(top) > offset:
+                    if await reader.position(top) >= end:
                         return None
             finally:
                 reader.unsubscribe()

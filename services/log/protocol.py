@@ -178,5 +178,9 @@ class EventLog(Protocol):
     async def read_at(self, topic: Topic, partition: int, offset: int) -> Record | None:
         """The record at exactly `offset`, or None when it is trimmed, compacted or not there yet."""
 
+    async def read_next(self, topic: Topic, partition: int, offset: int) -> Record | None:
+        """The first record at or after `offset`, or None when there is none yet. One fetch, however many
+        records between the two were trimmed or compacted away."""
+
     async def close(self) -> None:
         """Let go of connections."""

@@ -61,16 +61,20 @@ class StreamsLog:
 
     async def read_at(self, topic: Topic, partition: int, offset: int) -> Record | None:
         """See EventLog.read_at."""
-        if offset < 0:
-            return None
-        entry_id = f"0-{offset + 1}"
+        record = await self.read_next(topic, partition, offset) if offset >= 0 else None
+        return record if record is not None and record.position.offset == offset else None
+
+    async def read_next(self, topic: Topic, partition: int, offset: int) -> Record | None:
+        """See EventLog.read_next."""
+        stream, first_id = self._keys(topic).stream(partition), f"0-{max(0, offset) + 1}"
         try:
-            entries = await self._link.call("XRANGE", self._keys(topic).stream(partition), entry_id, entry_id)
+            entries = await self._link.call("XRANGE", stream, first_id, "+", "COUNT", 1)
         except ResponseError as error:
             raise self._link.refusal(error) from None
         if not entries:
             return None
-        return unpack(self.generation, partition, offset, 1, entries[0][1][1])[0]
+        found = int(bytes(entries[0][0]).partition(b"-")[2]) - 1
+        return unpack(self.generation, partition, found, 1, entries[0][1][1])[0]
 
     async def close(self) -> None:
         """See EventLog.close."""

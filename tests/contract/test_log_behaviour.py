@@ -182,10 +182,15 @@ def test_bounds_and_reading_one_record(log_url: str, namespace: str) -> None:
                 )
                 assert await log.read_at(Topic.EVENTS, partition, bound.end) is None
                 assert await log.read_at(Topic.EVENTS, partition, -1) is None
+                assert await log.read_next(Topic.EVENTS, partition, bound.end) is None
             for number, position in enumerate(positions):
                 record = await log.read_at(Topic.EVENTS, position.partition, position.offset)
                 assert record is not None
                 assert record.value == b"%d" % number
+                assert await log.read_next(Topic.EVENTS, position.partition, position.offset) == record
+            place = positions[0]
+            first = await log.read_at(Topic.EVENTS, place.partition, 0)
+            assert await log.read_next(Topic.EVENTS, place.partition, -7) == first
 
     asyncio.run(scene())
 
