@@ -1,0 +1,119 @@
+"""Run once in a build, by the image's own Python: takes out what a service never opens, compiles the rest.
+
+    python shrink.py SERVICE
+
+1. Rooms of Freshet that the service may not import (the table of docs/ARCHITECTURE.md, which import-linter
+   enforces), and packages that others ask for but that nothing of this service imports.
+2. Files that are there for developers: tests, headers, stubs, sources of extensions; of shared objects, the
+   symbols for debuggers. Licences stay.
+3. Bytecode of all modules that the service imports, now or later, those of the standard library too: official
+   Python images carry none. It is believed unchecked, since nothing changes in an image.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import pkgutil
+import py_compile
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+_SERVERS = {
+    "ingest": ("kernel", "http", "log", "ingest"),
+    "profiler": ("kernel", "http", "log", "store", "release", "profiler"),
+    "recommender": ("kernel", "http", "store", "release", "ranking", "recommender"),
+}
+# onnxruntime asks for these for its tools, which convert and quantize models: serving opens none of them.
+_UNUSED_PACKAGES = ("coloredlogs", "flatbuffers", "humanfriendly", "mpmath", "protobuf", "sympy")
+_UNUSED_FOLDERS = (
+    "numpy/_core/include",
+    "numpy/_core/lib",
+    "numpy/_pyinstaller",
+    "numpy/distutils",
+    "numpy/f2py",
+    "onnxruntime/datasets",
+    "onnxruntime/quantization",
+    "onnxruntime/tools",
+    "onnxruntime/transformers",
+    "pyarrow/include",
+    "pyarrow/src",
+    "pydantic/v1",
+)
+_TEST_FOLDERS = frozenset({"test", "tests", "testing_data"})
+_UNUSED_ENDINGS = (".a", ".c", ".cc", ".cpp", ".h", ".hpp", ".pxd", ".pxi", ".pyi", ".pyx")
+
+
+def main(service: str) -> None:
+    """The three steps."""
+    packages = Path(sysconfig.get_path("purelib"))
+    sizes = [_size_mb(packages)]
+    if service in _SERVERS:  # 1
+        for room in (packages / "services").iterdir():
+            if room.is_dir() and room.name not in _SERVERS[service]:
+                shutil.rmtree(room)
+        for name in _UNUSED_PACKAGES:
+            _uninstall(name)
+    for folder in _UNUSED_FOLDERS:  # 2
+        shutil.rmtree(packages / folder, ignore_errors=True)
+    for path in sorted(packages.rglob("*")):
+        _prune(path)
+    sizes.append(_size_mb(packages))
+    _import_everything(service)  # 3
+    compiled = _compile((packages, Path(sysconfig.get_path("stdlib"))))
+    sizes.append(_size_mb(packages))
+    told = "{:.1f} MB installed, {:.1f} MB kept, {:.1f} MB with bytecode".format(*sizes)
+    sys.stderr.write(f"{service}: {told}; {compiled} modules compiled\n")
+
+
+def _uninstall(name: str) -> None:
+    try:
+        distribution = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return
+    for file in distribution.files or ():
+        Path(str(distribution.locate_file(file))).unlink(missing_ok=True)
+
+
+def _prune(path: Path) -> None:
+    if path.is_dir() and path.name in _TEST_FOLDERS:
+        shutil.rmtree(path)
+    elif not path.is_file() or any(part.endswith(".dist-info") for part in path.parts):
+        return  # gone with its folder, or a licence
+    elif path.name.endswith(_UNUSED_ENDINGS):
+        path.unlink()
+    elif ".so" in path.suffixes:
+        subprocess.run(["strip", "--strip-unneeded", str(path)], check=True)
+
+
+def _import_everything(service: str) -> None:
+    """What is imported at start, and what our rooms import when they need it."""
+    importlib.import_module(f"services.{service}.__main__" if service in _SERVERS else "services.cli.__main__")
+    services = importlib.import_module("services")
+    for module in pkgutil.walk_packages(services.__path__, "services."):
+        if not module.name.endswith("__main__"):
+            try:
+                importlib.import_module(module.name)
+            except ModuleNotFoundError as error:  # what only another image needs
+                sys.stderr.write(f"{service}: without {module.name} ({error.name})\n")
+
+
+def _compile(roots: tuple[Path, ...]) -> int:
+    """Write the bytecode of all imported modules below `roots`; answers how many they are."""
+    sources = {Path(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
+    chosen = [source for source in sources if source.suffix == ".py" and any(map(source.is_relative_to, roots))]
+    for source in chosen:
+        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        py_compile.compile(str(source), doraise=True, invalidation_mode=mode)
+    return len(chosen)
+
+
+def _size_mb(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
