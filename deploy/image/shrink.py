@@ -7,11 +7,13 @@
 2. Files that are there for developers: tests, headers, stubs, sources of extensions; of shared objects, the
    symbols for debuggers. Licences stay.
 3. Bytecode of all modules that the service imports, now or later, those of the standard library too: official
-   Python images carry none. It is believed unchecked, since nothing changes in an image.
+   Python images carry none. It is believed unchecked, since nothing changes in an image. In servers, modules
+   of others leave their sources behind, a quarter of the image: tracebacks name file, function and line.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import pkgutil
@@ -43,6 +45,16 @@ _UNUSED_FOLDERS = (
     "pyarrow/src",
     "pydantic/v1",
 )
+# What nothing in our rooms imports by name, but a library when the first request comes.
+_LATE = ("anyio._backends._asyncio", "uvloop", "encodings.idna", "multiprocessing.util")
+_TEST_EXTENSIONS = (
+    "_simd.",
+    "_multiarray_tests.",
+    "_operand_flag_tests.",
+    "_rational_tests.",
+    "_struct_ufunc_tests.",
+    "_umath_tests.",
+)
 _TEST_FOLDERS = frozenset({"test", "tests", "testing_data"})
 _UNUSED_ENDINGS = (".a", ".c", ".cc", ".cpp", ".h", ".hpp", ".pxd", ".pxi", ".pyi", ".pyx")
 
@@ -63,7 +75,7 @@ def main(service: str) -> None:
         _prune(path)
     sizes.append(_size_mb(packages))
     _import_everything(service)  # 3
-    compiled = _compile((packages, Path(sysconfig.get_path("stdlib"))))
+    compiled = _compile(packages, sourceless=service in _SERVERS)
     sizes.append(_size_mb(packages))
     told = "{:.1f} MB installed, {:.1f} MB kept, {:.1f} MB with bytecode".format(*sizes)
     sys.stderr.write(f"{service}: {told}; {compiled} modules compiled\n")
@@ -83,15 +95,20 @@ def _prune(path: Path) -> None:
         shutil.rmtree(path)
     elif not path.is_file() or any(part.endswith(".dist-info") for part in path.parts):
         return  # gone with its folder, or a licence
-    elif path.name.endswith(_UNUSED_ENDINGS):
+    elif path.name.endswith(_UNUSED_ENDINGS) or path.name.startswith(_TEST_EXTENSIONS):
         path.unlink()
     elif ".so" in path.suffixes:
-        subprocess.run(["strip", "--strip-unneeded", str(path)], check=True)
+        subprocess.run(["/usr/bin/strip", "--strip-unneeded", str(path)], check=True)  # noqa: S603
 
 
 def _import_everything(service: str) -> None:
     """What is imported at start, and what our rooms import when they need it."""
-    importlib.import_module(f"services.{service}.__main__" if service in _SERVERS else "services.cli.__main__")
+    importlib.import_module(
+        f"services.{service}.__main__" if service in _SERVERS else "services.cli.__main__"
+    )
+    for name in _LATE:
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(name)
     services = importlib.import_module("services")
     for module in pkgutil.walk_packages(services.__path__, "services."):
         if not module.name.endswith("__main__"):
@@ -101,14 +118,25 @@ def _import_everything(service: str) -> None:
                 sys.stderr.write(f"{service}: without {module.name} ({error.name})\n")
 
 
-def _compile(roots: tuple[Path, ...]) -> int:
-    """Write the bytecode of all imported modules below `roots`; answers how many they are."""
-    sources = {Path(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
-    chosen = [source for source in sources if source.suffix == ".py" and any(map(source.is_relative_to, roots))]
-    for source in chosen:
-        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-        py_compile.compile(str(source), doraise=True, invalidation_mode=mode)
-    return len(chosen)
+def _compile(packages: Path, sourceless: bool) -> int:
+    """Write the bytecode of all imported modules of `packages` and the standard library; answers how many."""
+    ours, standard = packages / "services", Path(sysconfig.get_path("stdlib"))
+    files = {
+        Path(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)
+    }
+    sources = [file for file in files if file.suffix == ".py" and file.is_relative_to(packages)]
+    sources += [file for file in files if file.suffix == ".py" and file.is_relative_to(standard)]
+    for source in sources:
+        leave = sourceless and source.is_relative_to(packages) and not source.is_relative_to(ours)
+        py_compile.compile(
+            str(source),
+            cfile=str(source.with_suffix(".pyc")) if leave else None,
+            doraise=True,
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        )
+        if leave:
+            source.unlink()
+    return len(sources)
 
 
 def _size_mb(folder: Path) -> float:
