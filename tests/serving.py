@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from services.http.protocol import EdgeProtocol
 
@@ -18,7 +18,7 @@ _STOP_S = 30.0
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
+def serving(app: ASGIApp) -> Iterator[str]:
     """The base URL of `app` under uvicorn on a free port of loopback."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(

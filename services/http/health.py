@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from services.http.answers import json_answer, problem_answer
-from services.http.raw_route import RawRoute
+from services.http.raw_route import Router
 from services.kernel.metrics import Metrics
 from services.kernel.problem import Problem
 
@@ -21,12 +20,12 @@ _CHECK_TIMEOUT_S: Final = 0.15
 ReadyCheck = Callable[[], Awaitable[None]]
 
 
-def health_router(checks: Mapping[str, ReadyCheck], metrics: Metrics) -> APIRouter:
+def health_router(checks: Mapping[str, ReadyCheck], metrics: Metrics) -> Router:
     """`/healthz`, `/health`: the process answers. `/readyz`, `/ready`: all checks pass. `/metrics`.
 
     A check raises an exception whose text says what is wrong and what to do.
     """
-    router = APIRouter(route_class=RawRoute, tags=["health"])
+    router = Router(tags=["health"])
 
     async def health(_request: Request) -> Response:
         """The process is alive."""

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
-from fastapi import APIRouter
-
 from services.http.health import ReadyCheck
+from services.http.raw_route import Router
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +19,7 @@ class Part:
     """
 
     name: str
-    router: APIRouter
+    router: Router
     running: Callable[[], AbstractAsyncContextManager[None]]
     ready: Mapping[str, ReadyCheck] = field(default_factory=dict)
     stopping: Callable[[], None] | None = None

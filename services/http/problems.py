@@ -1,11 +1,10 @@
-"""FastAPI's own errors (unknown path, wrong method, invalid parameters) as problem details."""
+"""The framework's own errors (unknown path, wrong method) as problem details."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,14 +13,12 @@ from starlette.routing import Match, Route
 from services.http.answers import problem_answer
 from services.kernel.problem import Problem
 
-_MAX_SHOWN_ERRORS: Final = 20
 _CODES: Final = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 
 
-def answer_with_problems(app: FastAPI) -> None:
-    """Register the handlers."""
+def answer_with_problems(app: Starlette) -> None:
+    """Register the handler."""
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -43,13 +40,3 @@ def _methods_of_path(request: Request) -> list[str]:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
             methods |= route.methods or set()
     return sorted(methods)
-
-
-async def _validation_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    errors = [
-        {"field": ".".join(str(part) for part in entry["loc"][1:]), "error": str(entry["msg"])}
-        for entry in error.errors()[:_MAX_SHOWN_ERRORS]
-    ]
-    detail = "; ".join(f"{entry['field']}: {entry['error']}" for entry in errors)
-    return problem_answer(Problem(422, "invalid_request", detail, extra={"errors": errors}))

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any, Final
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from services.http.addresses import is_loopback
 from services.http.protocol import EdgeProtocol
@@ -71,7 +71,7 @@ def _explained(error: OSError, host: str, port: int) -> SettingsError:
     return SettingsError(f"FRESHET_HOST={host} and FRESHET_PORT={port} cannot be bound: {error.strerror}")
 
 
-def server_config(app: FastAPI, log_level: str, **options: Any) -> uvicorn.Config:
+def server_config(app: Starlette, log_level: str, **options: Any) -> uvicorn.Config:
     """How every Freshet server speaks HTTP. `options` are uvicorn's: where to bind, the lifespan."""
     return uvicorn.Config(
         app,
@@ -88,7 +88,7 @@ def server_config(app: FastAPI, log_level: str, **options: Any) -> uvicorn.Confi
     )
 
 
-def serve(app: FastAPI, settings: HttpSettings, *, log_level: str = "info") -> None:
+def serve(app: Starlette, settings: HttpSettings, *, log_level: str = "info") -> None:
     """Serve until SIGTERM or Ctrl-C, then finish what is under way (20 s at most). Raises SettingsError.
 
     Exits with uvicorn's status 3 when the app cannot start.
@@ -113,7 +113,7 @@ class TunedServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Tell the parts, so that streams end, then wait for what is under way."""
-        if isinstance(self.config.app, FastAPI):
+        if isinstance(self.config.app, Starlette):
             for stopping in getattr(self.config.app.state, "stopping", ()):
                 stopping()
         await super().shutdown(sockets)

@@ -6,9 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
-
-from services.http.app import create_app
+from services.http.app import App, create_app
 from services.http.body import BodyReader
 from services.http.part import Part
 from services.ingest.publisher import Publisher
@@ -49,7 +47,7 @@ def ingest_part(
     return Part("ingest", ingest_router(state), running, {"log": publisher.ready})
 
 
-def create_ingest_app(settings: IngestSettings) -> FastAPI:
+def create_ingest_app(settings: IngestSettings) -> App:
     """Ingest alone in its process."""
     metrics = Metrics()
     log = open_log(settings)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fastapi import APIRouter
 from prometheus_client import Counter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +12,7 @@ from starlette.responses import Response
 from services.http.answers import problem_answer
 from services.http.body import BodyReader
 from services.http.raw_path import path_id
-from services.http.raw_route import RawRoute
+from services.http.raw_route import Router
 from services.ingest import documentation
 from services.ingest.answers import answer_list, answer_one
 from services.ingest.cloudevents import BATCHED, STRUCTURED, attributes_in_headers, unwrap, with_attributes
@@ -45,10 +44,10 @@ class IngestState:
     now_ms: Callable[[], int]
 
 
-def ingest_router(state: IngestState) -> APIRouter:
+def ingest_router(state: IngestState) -> Router:
     """The routes over `state`."""
     routes = _Routes(state)
-    router = APIRouter(route_class=RawRoute)
+    router = Router()
     add = router.add_api_route
     add("/events", routes.post_events, methods=["POST"], tags=["events"], openapi_extra=documentation.EVENTS)
     add("/items", routes.post_items, methods=["POST"], tags=["items"], openapi_extra=documentation.ITEMS)

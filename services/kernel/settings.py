@@ -6,17 +6,14 @@ mistake in the environment is an error at start, whichever service reads it.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
 from services.kernel.event_type import EventTypes
+from services.kernel.setting_fields import Field, FieldGroup, InvalidValue, SecretStr, field_validator
 
 PREFIX = "FRESHET_"
 # Kubernetes injects these for a Service named "freshet" (enableServiceLinks).
@@ -29,10 +26,10 @@ class SettingsError(Exception):
     """The environment holds a setting that is unknown or has no usable value."""
 
 
-class SettingsGroup(BaseSettings):
+class SettingsGroup(FieldGroup):
     """Base of all groups: reads `FRESHET_…`, is immutable, names the setting in each error."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    env_prefix = PREFIX
 
     @classmethod
     def from_environment(cls, **overrides: Any) -> Self:
@@ -44,7 +41,7 @@ class SettingsGroup(BaseSettings):
             overrides.setdefault("port", os.environ.get("PORT", HttpSettings.model_fields["port"].default))
         try:
             return cls(**overrides)
-        except ValidationError as error:
+        except InvalidValue as error:
             raise SettingsError(_explain(error)) from None
 
 
@@ -217,6 +214,8 @@ def reject_unknown(environment: Mapping[str, str]) -> None:
             continue
         if name in {"FRESHET_REQUIRE_KAFKA", "FRESHET_SEED"}:  # read by the tests alone
             continue
+        import difflib  # for a mistake alone
+
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
         raise SettingsError(
             f"{name} is not a setting of Freshet; did you mean {near[0]}? `freshet settings` lists them all"
@@ -236,9 +235,5 @@ def _is_service_link(name: str, value: str) -> bool:
     )
 
 
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors(include_input=False, include_url=False):
-        name = PREFIX + "_".join(str(part) for part in problem["loc"]).upper()
-        lines.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}")
-    return "; ".join(lines)
+def _explain(error: InvalidValue) -> str:
+    return "; ".join(f"{PREFIX}{name.upper()}: {text}" for name, text in error.problems)

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import uvicorn
-from fastapi import APIRouter
 
 from services.cli.progress import progress
 from services.http.part import Part
+from services.http.raw_route import Router
 from services.ingest.publisher import Publisher
 from services.kernel.event_type import EventTypes
 from services.kernel.metrics import Metrics
@@ -54,7 +54,7 @@ class Background:
 
     def part(self) -> Part:
         """As a part of the app, so that it stops before the services do."""
-        return Part("local", APIRouter(), self._running, {"demo": self._ready})
+        return Part("local", Router(), self._running, {"demo": self._ready})
 
     async def _ready(self) -> None:
         if self._loading:

@@ -6,15 +6,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from services.http.app import DOCS_PATH, App
 
 _PACKAGE = "fastapi_offline"  # only for the files that it carries
 _FILES = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")
 _CACHE = {"cache-control": "max-age=3600"}  # they change with an installed version only
-_PAGES = frozenset({"/docs", "/docs/oauth2-redirect"})
 # Filled in when somebody tries a call; of what need not be given, only what makes an answer readable.
 _EXAMPLES = {"item_id": "p_67890", "user_id": "u_12345", "fields": "title,price"}
 _TITLE = "Freshet"
@@ -28,20 +28,19 @@ Post events, and the next recommendation knows them. To see it:
 A problem answer (4xx, 5xx) has a stable `code`, and a `detail` that says what to change."""
 
 
-def serve_docs(app: FastAPI) -> None:
+def serve_docs(app: App) -> None:
     """Put our page in the place of FastAPI's. Without the package its page stays, which needs a network."""
     _introduce(app)
     files = _files()
     if files is None:
         return
-    app.router.routes[:] = [
-        route for route in app.router.routes if getattr(route, "path", None) not in _PAGES
-    ]
+    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", None) != DOCS_PATH]
 
     async def page(_request: Request) -> Response:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title=f"{_TITLE}: the HTTP interface",
+        from services.http.description import page_of  # FastAPI: not before somebody looks
+
+        return page_of(
+            f"{_TITLE}: the HTTP interface",
             swagger_js_url=f"/docs/{_FILES[0]}",
             swagger_css_url=f"/docs/{_FILES[1]}",
             swagger_favicon_url=f"/docs/{_FILES[2]}",
@@ -56,12 +55,12 @@ def serve_docs(app: FastAPI) -> None:
     async def file(request: Request) -> Response:
         return FileResponse(files / request.url.path.rpartition("/")[2], headers=_CACHE)
 
-    app.add_route("/docs", page, include_in_schema=False)
+    app.router.routes.append(Route(DOCS_PATH, page, include_in_schema=False))
     for name in _FILES:
-        app.add_route(f"/docs/{name}", file, include_in_schema=False)
+        app.router.routes.append(Route(f"{DOCS_PATH}/{name}", file, include_in_schema=False))
 
 
-def _introduce(app: FastAPI) -> None:
+def _introduce(app: App) -> None:
     """Title, first steps and examples, in whatever the app says about itself."""
     described = app.openapi
 
@@ -77,7 +76,7 @@ def _introduce(app: FastAPI) -> None:
                         parameter["example"] = _EXAMPLES[parameter["name"]]
         return schema
 
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
+    app.openapi = openapi
 
 
 def _files() -> Path | None:

@@ -12,10 +12,9 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from types import FrameType
 from typing import Any
 
-from fastapi import APIRouter
-
 from services.http.app import create_app
 from services.http.part import Part
+from services.http.raw_route import Router
 from services.http.server import TunedServer, bind, check_binding, server_config
 from services.ingest.app import ingest_part
 from services.kernel.metrics import Metrics
@@ -119,7 +118,7 @@ def _identity_part(connection: Connection) -> Part:
                     await asyncio.sleep(_IDENTITY_INTERVAL_S)
         yield
 
-    return Part("identity", APIRouter(), running)
+    return Part("identity", Router(), running)
 
 
 def _run_loop(work: Coroutine[Any, Any, None]) -> None:

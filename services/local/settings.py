@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic_settings import SettingsConfigDict
-
 from services.ingest.settings import IngestSettings
-from services.kernel.settings import PREFIX, LocalSettings
+from services.kernel.settings import LocalSettings
 from services.local.data_dir import DataDir
 from services.profiler.settings import ProfilerSettings
 from services.recommender.settings import RecommenderSettings
@@ -16,12 +14,8 @@ from services.recommender.settings import RecommenderSettings
 _EMBEDDED_SESSION_MS = 2000
 
 
-class RunSettings(  # type: ignore[misc]  # the plugin sees a different model_construct in each base
-    IngestSettings, ProfilerSettings, RecommenderSettings, LocalSettings
-):
+class RunSettings(IngestSettings, ProfilerSettings, RecommenderSettings, LocalSettings):
     """All groups."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     @property
     def needs_embedded(self) -> bool:

@@ -7,11 +7,10 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-from fastapi import APIRouter, FastAPI
-
-from services.http.app import create_app
+from services.http.app import App, create_app
 from services.http.body import BodyReader
 from services.http.part import Part
+from services.http.raw_route import Router
 from services.kernel.metrics import Metrics
 from services.log.open import open_log
 from services.log.protocol import EventLog, LogError, Topic
@@ -173,14 +172,14 @@ def profiler_part(
 ) -> Part:
     """The profiler over a log and a connection that the caller closes."""
     profiler = Profiler(settings, log, connection, metrics, fault=fault)
-    router = APIRouter()
+    router = Router()
     if profiler.intake is not None:
         bodies = BodyReader(settings.max_body_bytes, settings.max_body_bytes * _HELD_BODIES)
         router = push_router(profiler.intake, bodies, settings.log_generation)
     return Part("profiler", router, profiler.running, {"profiler": profiler.ready})
 
 
-def create_profiler_app(settings: ProfilerSettings, *, fault: Fault = no_fault) -> FastAPI:
+def create_profiler_app(settings: ProfilerSettings, *, fault: Fault = no_fault) -> App:
     """The profiler alone in its process. `fault` is for tests."""
     metrics = Metrics()
     log = open_log(settings)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from services.http.body import BodyReader
-from services.http.raw_route import RawRoute
+from services.http.raw_route import Router
 from services.profiler.cloudevents import read_cloudevents
 from services.profiler.push import PushIntake
 
 
-def push_router(intake: PushIntake, bodies: BodyReader, generation: int) -> APIRouter:
+def push_router(intake: PushIntake, bodies: BodyReader, generation: int) -> Router:
     """`POST /` for a Knative KafkaSource (or any sender that keeps each partition's order)."""
 
     async def post_records(request: Request) -> Response:
@@ -24,6 +23,6 @@ def push_router(intake: PushIntake, bodies: BodyReader, generation: int) -> APIR
         await intake.take(read_cloudevents(request.headers, body, generation))
         return Response(status_code=204)
 
-    router = APIRouter(route_class=RawRoute, tags=["records"])
+    router = Router(tags=["records"])
     router.add_api_route("/", post_records, methods=["POST"], status_code=204)
     return router

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic_settings import SettingsConfigDict
-
 from services.kernel.settings import (
-    PREFIX,
     EventSettings,
     HttpSettings,
     LogSettings,
@@ -20,8 +17,6 @@ class ProfilerSettings(
     HttpSettings, LogSettings, StoreSettings, EventSettings, ProfileSettings, ReleaseSettings, ProfilerLimits
 ):
     """The groups that the profiler needs."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     @property
     def ttl_ms(self) -> int:

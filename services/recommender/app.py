@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, FastAPI
-
+from services.http.app import App
 from services.http.app import create_app as create_http_app
 from services.http.part import Part
+from services.http.raw_route import Router
 from services.kernel.metrics import Metrics
 from services.recommender.read_routes import read_router
 from services.recommender.routes import recommend_router
@@ -29,7 +29,7 @@ def recommender_part(
     To add a part of the state: make it in `State.__init__`, start it in `__aenter__`, stop it in `__aexit__`.
     """
     state = State(settings, connection=connection, metrics=metrics)
-    router = APIRouter()
+    router = Router()
     router.routes.extend([*recommend_router(state).routes, *read_router(state).routes])
 
     @asynccontextmanager
@@ -45,7 +45,7 @@ def recommender_part(
     return Part("recommender", router, running, {"recommender": ready}, stopping=state.stopping.set)
 
 
-def create_app(settings: RecommenderSettings) -> FastAPI:
+def create_app(settings: RecommenderSettings) -> App:
     """The recommender alone."""
     metrics = Metrics()
     return create_http_app("recommender", settings, metrics, [recommender_part(settings, metrics)])

@@ -7,13 +7,12 @@ import binascii
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from services.http.answers import json_answer
 from services.http.raw_path import path_id
-from services.http.raw_route import RawRoute
+from services.http.raw_route import Router
 from services.kernel.ids import read_id
 from services.kernel.problem import Problem, ProblemError
 from services.recommender.deadline import LateError, within
@@ -32,9 +31,9 @@ READ_S = 1.0
 NO_STORE = {"cache-control": "no-store"}
 
 
-def read_router(state: State) -> APIRouter:
+def read_router(state: State) -> Router:
     """GET /items, /items/{item_id}, /users/{user_id}/profile, /scenarios, /releases."""
-    router = APIRouter(route_class=RawRoute, tags=["read"])
+    router = Router(tags=["read"])
 
     async def get_item(request: Request) -> Response:
         """An item as it stands in the store; while the store is away, as it was last seen."""

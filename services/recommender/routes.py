@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from services.http.body import BodyReader
 from services.http.raw_path import path_id
-from services.http.raw_route import RawRoute
+from services.http.raw_route import Router
 from services.kernel.problem import Problem, ProblemError
 from services.recommender.answer import ITEM_FIELDS, answer, to_json
 from services.recommender.deadline import Deadline
@@ -32,9 +31,9 @@ MAX_HELD_BYTES = 64 << 20
 MAX_PARAMETERS = 1000
 
 
-def recommend_router(state: State) -> APIRouter:
+def recommend_router(state: State) -> Router:
     """GET and POST /recommend, GET /recommend/{user_id} and its stream."""
-    router = APIRouter(route_class=RawRoute, tags=["recommend"])
+    router = Router(tags=["recommend"])
     bodies = BodyReader(state.settings.max_body_bytes, MAX_HELD_BYTES)
 
     async def recommend_stream(request: Request) -> Response:

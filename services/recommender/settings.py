@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic_settings import SettingsConfigDict
-
 from services.kernel.settings import (
-    PREFIX,
     EventSettings,
     HttpSettings,
     ProfileSettings,
@@ -19,5 +16,3 @@ class RecommenderSettings(
     HttpSettings, StoreSettings, EventSettings, ProfileSettings, ReleaseSettings, RecommenderLimits
 ):
     """The groups that the recommender needs."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")

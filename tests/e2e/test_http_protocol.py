@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,7 +18,7 @@ from services.http import protocol
 from services.http.app import create_app
 from services.http.body import BodyReader
 from services.http.part import Part
-from services.http.raw_route import RawRoute
+from services.http.raw_route import Router
 from services.kernel.metrics import Metrics
 from services.kernel.settings import HttpSettings
 from tests.serving import serving
@@ -34,7 +33,7 @@ class Echo:
     def __init__(self) -> None:
         self.go = threading.Event()
         self.bodies = BodyReader(1 << 20, 1 << 24)
-        router = APIRouter(route_class=RawRoute)
+        router = Router()
         router.add_api_route("/echo", self.echo, methods=["POST"])
         self.part = Part("echo", router, self.running)
 

@@ -6,10 +6,10 @@ import socket
 from contextlib import ExitStack
 
 import pytest
-from pydantic import SecretStr
 
 from services.http.addresses import is_loopback
 from services.http.server import bind, check_binding
+from services.kernel.setting_fields import SecretStr
 from services.kernel.settings import HttpSettings, SettingsError
 
 

@@ -6,15 +6,21 @@ import io
 import json
 import time
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
 
 from services.cli.__main__ import main
+from services.http.app import create_app
+from services.http.part import Part
+from services.http.raw_route import Router
 from services.kernel.event_input import parse_event
 from services.kernel.event_type import EventTypes
 from services.kernel.item import parse_item
+from services.kernel.metrics import Metrics
 from services.kernel.settings import HttpSettings, catalogue
 from services.local.data_dir import DataDir
 from services.local.demo_loading import BATCH_RECORDS
@@ -23,6 +29,7 @@ from services.local.docs_page import serve_docs
 from services.local.failure import LocalError
 from services.local.settings import RunSettings
 from services.local.welcome import command, welcome
+from services.recommender.documentation import USER
 
 # A profile remembers this many event ids: what a killed loading sends again must stay below it.
 DUPLICATES_REMEMBERED = 128
@@ -151,13 +158,17 @@ def _calls(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("  curl")]
 
 
+async def _user(_request: Request) -> Response:
+    raise NotImplementedError
+
+
 def test_the_interactive_page_has_first_steps_and_examples() -> None:
-    app = FastAPI()
-
-    @app.get("/users/{user_id}")
-    def _user(user_id: str, fields: str = "") -> str:
-        return user_id + fields
-
+    fields = {"name": "fields", "in": "query", "schema": {"type": "string"}}
+    router = Router()
+    router.add_api_route(
+        "/users/{user_id:path}", _user, methods=["GET"], openapi_extra={"parameters": [USER, fields]}
+    )
+    app = create_app("shop", HttpSettings(), Metrics(), [Part("shop", router, nullcontext)])
     serve_docs(app)
     schema = app.openapi()
     assert "POST /events" in schema["info"]["description"]

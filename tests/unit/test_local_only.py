@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import SecretStr
 
 from services.http.local_only import LocalOnly
+from services.kernel.setting_fields import SecretStr
 from services.kernel.settings import HttpSettings
 
 
