@@ -9,9 +9,9 @@ from typing import Any
 
 from services.cli.failure import EXIT_OK
 from services.cli.output import print_json, print_table
+from services.kernel.setting_fields import SecretStr
 from services.kernel.settings import GROUPS, PREFIX, SettingsGroup, reject_unknown
 
-_SECRET = frozenset({"FRESHET_KEYS", "FRESHET_WRITE_KEYS"})
 # `freshet run` puts what it embeds in the place of these defaults.
 _EMBEDDED = frozenset({"FRESHET_LOG_URL", "FRESHET_STORE_URL", "FRESHET_RELEASE_URL"})
 _PASSWORD = re.compile(r"(://[^:/@]*:)[^@]+@")
@@ -36,10 +36,10 @@ def _rows(group: type[SettingsGroup]) -> list[dict[str, Any]]:
     return [
         {
             "name": (name := PREFIX + field.upper()),
-            "value": _shown(name, getattr(current, field)),
+            "value": _shown(getattr(current, field)),
             "unit": next((unit for ending, unit in _UNITS.items() if field.endswith(ending)), ""),
             "from": _source(name, field, current),
-            "default": _shown(name, info.default),
+            "default": _shown(info.default),
             "meaning": info.description or "",
         }
         for field, info in group.model_fields.items()
@@ -54,8 +54,8 @@ def _source(name: str, field: str, current: SettingsGroup) -> str:
     return "default (freshet run: its own)" if name in _EMBEDDED else "default"
 
 
-def _shown(name: str, value: Any) -> Any:
-    if name in _SECRET:
+def _shown(value: Any) -> Any:
+    if isinstance(value, SecretStr):
         return "(set)" if value.get_secret_value() else ""
     if isinstance(value, str):
         return _PASSWORD.sub(r"\1…@", value)

@@ -107,6 +107,25 @@ class LogSettings(NamespaceSettings):
     log_max_records: int = Field(
         1_000_000, ge=1000, description="records the embedded log holds before it answers 503"
     )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how Kafka is spoken to: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    kafka_sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
+        "", description="how Kafka knows us: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
+    )
+    kafka_username: str = Field("", description="user for PLAIN and SCRAM")
+    kafka_password: SecretStr = Field(SecretStr(""), description="password for PLAIN and SCRAM")
+    kafka_ca_file: str = Field(
+        "", description="PEM file of the CA that signed Kafka's certificates, beside the system's CAs"
+    )
+    kafka_token: str = Field(
+        "", description="where OAUTHBEARER tokens come from: gcp, or file:/path (read anew each time)"
+    )
+
+    @field_validator("kafka_security_protocol", "kafka_sasl_mechanism", mode="before")
+    @classmethod
+    def _in_capitals(cls, value: object) -> object:
+        return value.strip().upper() if isinstance(value, str) else value
 
 
 class StoreSettings(NamespaceSettings):

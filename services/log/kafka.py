@@ -12,10 +12,11 @@ from aiokafka.errors import KafkaError
 
 from services.kernel.position import Position
 from services.kernel.settings import LogSettings
-from services.log.kafka_address import bootstrap_servers, group_name, kafka_errors, topic_name
+from services.log.kafka_address import group_name, topic_name
 from services.log.kafka_closing import close_consumer
 from services.log.kafka_consumer import KafkaConsumer
 from services.log.kafka_producer import KafkaProducer
+from services.log.kafka_security import KafkaAccess
 from services.log.kafka_topics import ensure_topics
 from services.log.protocol import Bounds, Record, Topic
 
@@ -26,7 +27,7 @@ class KafkaLog:
     """The EventLog over Kafka."""
 
     def __init__(self, settings: LogSettings) -> None:
-        bootstrap_servers(settings.log_url)  # a bad URL is an error now, not with the first event
+        self._access = KafkaAccess(settings)  # a bad setting is an error now, not with the first event
         self.generation = settings.log_generation
         self._settings = settings
         self._partitions: dict[Topic, int] = {}
@@ -35,16 +36,16 @@ class KafkaLog:
 
     def producer(self) -> KafkaProducer:
         """See EventLog.producer."""
-        return KafkaProducer(self._settings)
+        return KafkaProducer(self._access)
 
     def consumer(self, topic: Topic, group: str | None) -> KafkaConsumer:
         """See EventLog.consumer."""
-        return KafkaConsumer(self._settings, topic, group)
+        return KafkaConsumer(self._access, topic, group)
 
     async def partition_count(self, topic: Topic) -> int:
         """See EventLog.partition_count."""
         if topic not in self._partitions:
-            self._partitions = await ensure_topics(self._settings)
+            self._partitions = await ensure_topics(self._access)
         return self._partitions[topic]
 
     async def bounds(self, topic: Topic) -> dict[int, Bounds]:
@@ -60,8 +61,8 @@ class KafkaLog:
         """See EventLog.committed."""
         await self.partition_count(topic)
         name = topic_name(self._settings, topic)
-        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers(self._settings.log_url))
-        with kafka_errors(self._settings.log_url):
+        admin = AIOKafkaAdminClient(**self._access.arguments)
+        async with self._access.errors():
             try:
                 async with asyncio.timeout(_CALL_TIMEOUT_S):
                     await admin.start()
@@ -114,11 +115,11 @@ class KafkaLog:
     async def _reading(self) -> AsyncIterator[AIOKafkaConsumer]:
         """The one client for single questions; callers take turns. Raises LogUnavailableError."""
         async with self._turn:
-            with kafka_errors(self._settings.log_url):
+            async with self._access.errors():
                 async with asyncio.timeout(_CALL_TIMEOUT_S):
                     if self._reader is None:
                         reader = AIOKafkaConsumer(
-                            bootstrap_servers=bootstrap_servers(self._settings.log_url),
+                            **self._access.arguments,
                             enable_auto_commit=False,
                             auto_offset_reset="earliest",
                         )

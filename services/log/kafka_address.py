@@ -1,27 +1,21 @@
-"""`FRESHET_LOG_URL` of Kafka, the names of topics and groups, and errors in the operator's words."""
+"""`FRESHET_LOG_URL` of Kafka, and the names of topics and groups."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from aiokafka.errors import KafkaError
-
 from services.kernel.settings import LogSettings, SettingsError
-from services.log.protocol import LogUnavailableError, Topic
+from services.log.protocol import Topic
 
 
 def bootstrap_servers(url: str) -> str:
-    """host:port[,host:port] of kafka://host:port[,host:port]. Raises SettingsError for anything else.
-
-    User and password are refused, not ignored: this adapter speaks to brokers without authentication.
-    """
+    """host:port[,host:port] of kafka://host:port[,host:port]. Raises SettingsError for anything else."""
     parts = urlsplit(url)
     if "@" in parts.netloc:
         raise SettingsError(
-            "FRESHET_LOG_URL: kafka:// with user and password (SASL) is not supported; use a listener "
-            "without authentication inside your network"
+            "FRESHET_LOG_URL: user and password do not belong into kafka://host:port; set "
+            "FRESHET_KAFKA_USERNAME, FRESHET_KAFKA_PASSWORD, FRESHET_KAFKA_SASL_MECHANISM and "
+            "FRESHET_KAFKA_SECURITY_PROTOCOL"
         )
     if parts.query or parts.fragment or parts.path.strip("/"):
         raise SettingsError(
@@ -44,22 +38,3 @@ def topic_name(settings: LogSettings, topic: Topic) -> str:
 def group_name(settings: LogSettings, group: str) -> str:
     """`{ns}.{group}`."""
     return f"{settings.namespace}.{group}"
-
-
-@contextmanager
-def kafka_errors(url: str, *, unknown: bool = False) -> Iterator[None]:
-    """Turn the client's errors into LogUnavailableError."""
-    try:
-        yield
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise unavailable(url, error, unknown=unknown) from None
-
-
-def unavailable(url: str, error: BaseException, *, unknown: bool = False) -> LogUnavailableError:
-    """The error with the address that it is about."""
-    reason = str(error) or type(error).__name__
-    if isinstance(error, TimeoutError):
-        reason = "no answer in time"
-    return LogUnavailableError(
-        f"event log at {bootstrap_servers(url)} (FRESHET_LOG_URL): {reason}", unknown=unknown
-    )

@@ -22,9 +22,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
 from services.kernel.position import Position
-from services.kernel.settings import LogSettings
-from services.log.kafka_address import bootstrap_servers, group_name, kafka_errors, topic_name, unavailable
+from services.log.kafka_address import group_name, topic_name
 from services.log.kafka_closing import close_consumer
+from services.log.kafka_security import DENIALS, KafkaAccess
 from services.log.kafka_topics import ensure_topics
 from services.log.protocol import Assignment, LogError, LogLostError, Record, Topic
 
@@ -45,8 +45,9 @@ _SILENCE_S = 1.0
 class KafkaConsumer:
     """The Consumer over Kafka."""
 
-    def __init__(self, settings: LogSettings, topic: Topic, group: str | None) -> None:
-        self._settings = settings
+    def __init__(self, access: KafkaAccess, topic: Topic, group: str | None) -> None:
+        self._access = access
+        self._settings = settings = access.settings
         self._generation = settings.log_generation
         self._name = topic_name(settings, topic)
         self._topic = topic
@@ -80,7 +81,7 @@ class KafkaConsumer:
             except KafkaError as failure:
                 if not failure.retriable:  # the client's own tasks may be dead: begin anew with the next call
                     await self._disconnect()
-                raise unavailable(self._settings.log_url, failure) from None
+                raise await self._access.unavailable(failure) from None
             if batches:
                 self._heard_s = time.monotonic()
                 if records := self._records(batches):
@@ -115,11 +116,11 @@ class KafkaConsumer:
         except IllegalStateError:
             raise LogError(f"another member of group {self._group} reads these partitions now") from None
         except KafkaError as error:
-            if error.retriable:
-                raise unavailable(self._settings.log_url, error) from None
+            if error.retriable or isinstance(error, DENIALS):
+                raise await self._access.unavailable(error) from None
             raise LogError(f"group {self._group} refused the commit: {error}") from None
         except TimeoutError as error:
-            raise unavailable(self._settings.log_url, error) from None
+            raise await self._access.unavailable(error) from None
 
     async def stop(self) -> None:
         """See Consumer.stop."""
@@ -174,7 +175,7 @@ class KafkaConsumer:
 
     async def _begin(self, client: AIOKafkaConsumer, partitions: list[int]) -> None:
         tops = [TopicPartition(self._name, partition) for partition in partitions]
-        with kafka_errors(self._settings.log_url):
+        async with self._access.errors():
             async with asyncio.timeout(_CALL_TIMEOUT_S):
                 firsts = await client.beginning_offsets(tops)
                 ends = await client.end_offsets(tops)
@@ -266,7 +267,7 @@ class KafkaConsumer:
         if time.monotonic() - self._heard_s < _SILENCE_S:
             return
         partition = next(iter(self._positions), 0)
-        with kafka_errors(self._settings.log_url):
+        async with self._access.errors():
             async with asyncio.timeout(_SILENCE_S):
                 await client.end_offsets([TopicPartition(self._name, partition)])
         self._heard_s = time.monotonic()
@@ -274,9 +275,9 @@ class KafkaConsumer:
     # -- connecting
 
     async def _connect(self) -> AIOKafkaConsumer:
-        counts = await ensure_topics(self._settings)
+        counts = await ensure_topics(self._access)
         client = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap_servers(self._settings.log_url),
+            **self._access.arguments,
             group_id=None if self._group is None else group_name(self._settings, self._group),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -287,7 +288,7 @@ class KafkaConsumer:
             fetch_min_bytes=1,
         )
         try:
-            with kafka_errors(self._settings.log_url):
+            async with self._access.errors():
                 async with asyncio.timeout(_CALL_TIMEOUT_S):
                     await client.start()
                     if self._group is not None:

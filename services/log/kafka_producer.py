@@ -26,11 +26,11 @@ from aiokafka.errors import (
 
 from services.kernel.partitioning import partition_of
 from services.kernel.position import Position
-from services.kernel.settings import LogSettings
 from services.log.append_queue import Lane, Piece, Row, append_pieces, cut
 from services.log.drafts import draft_bytes, draft_error, placing_key
-from services.log.kafka_address import bootstrap_servers, kafka_errors, topic_name, unavailable
+from services.log.kafka_address import topic_name
 from services.log.kafka_closing import close_producer
+from services.log.kafka_security import KafkaAccess
 from services.log.kafka_topics import ensure_topics
 from services.log.protocol import Append, Draft, LogError, LogUnavailableError, Topic
 
@@ -60,8 +60,9 @@ _REFUSALS = (
 class KafkaProducer:
     """The Producer over Kafka."""
 
-    def __init__(self, settings: LogSettings) -> None:
-        self._settings = settings
+    def __init__(self, access: KafkaAccess) -> None:
+        self._access = access
+        self._settings = access.settings
         self._client: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
         self._lanes: dict[tuple[Topic, int], Lane[Draft]] = {}
@@ -96,12 +97,10 @@ class KafkaProducer:
         if self._client is None:  # after an error: nobody may append while this says no, so connect from here
             if not self._connecting.locked():
                 self._in_background(self._connected())
-            raise LogUnavailableError(
-                f"event log at {bootstrap_servers(self._settings.log_url)} (FRESHET_LOG_URL): connecting anew"
-            )
+            raise self._access.reconnecting()
         if time.monotonic() - self._seen_s < _READY_AGE_S:
             return
-        with kafka_errors(self._settings.log_url):
+        async with self._access.errors(ask=False):  # nobody waits here for a second answer
             async with asyncio.timeout(_READY_TIMEOUT_S):
                 if not await self._client.client.force_metadata_update():
                     raise TimeoutError
@@ -125,9 +124,9 @@ class KafkaProducer:
             if self._client is None:
                 if self._stopped:
                     raise LogUnavailableError("the producer is stopped")
-                self._partitions = await ensure_topics(self._settings)
+                self._partitions = await ensure_topics(self._access)
                 client = AIOKafkaProducer(
-                    bootstrap_servers=bootstrap_servers(self._settings.log_url),
+                    **self._access.arguments,
                     acks="all",
                     enable_idempotence=True,
                     linger_ms=0,
@@ -136,7 +135,7 @@ class KafkaProducer:
                     request_timeout_ms=_REQUEST_TIMEOUT_MS,
                 )
                 try:
-                    with kafka_errors(self._settings.log_url):
+                    async with self._access.errors():
                         async with asyncio.timeout(_START_TIMEOUT_S):
                             await client.start()
                 except BaseException:
@@ -205,7 +204,7 @@ class KafkaProducer:
             # refused for ever.
             self._retire(client)
             unknown = not isinstance(error, _REFUSALS)
-            return [Append(None, unavailable(self._settings.log_url, error, unknown=unknown))] * count
+            return [Append(None, self._access.told(error, unknown=unknown))] * count
         self._seen_s = time.monotonic()
         generation = self._settings.log_generation
         return [Append(Position(generation, partition, first + at)) for at in range(count)]

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
     NoError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
@@ -15,7 +16,8 @@ from aiokafka.errors import (
 )
 
 from services.kernel.settings import LogSettings
-from services.log.kafka_address import bootstrap_servers, kafka_errors, topic_name
+from services.log.kafka_address import topic_name
+from services.log.kafka_security import KafkaAccess
 from services.log.protocol import LogUnavailableError, Topic
 
 # Creating a topic and electing its leaders takes a broker a second or two.
@@ -26,23 +28,23 @@ _HOUR_MS = 3_600_000
 _MESSAGE_BYTES_MAX = 1_048_588
 
 
-async def ensure_topics(settings: LogSettings) -> dict[Topic, int]:
+async def ensure_topics(access: KafkaAccess) -> dict[Topic, int]:
     """Create what is missing; the partition count of each topic. Raises LogUnavailableError.
 
     1. Ask for all three; who finds them needs no right to create any.
     2. Create the missing ones; another process that did so first is fine.
     3. Wait until each partition has a leader, or the first append would have to.
     """
-    names = {topic: topic_name(settings, topic) for topic in Topic}
-    with kafka_errors(settings.log_url):
+    names = {topic: topic_name(access.settings, topic) for topic in Topic}
+    async with access.errors():
         async with asyncio.timeout(_READY_TIMEOUT_S):
-            admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers(settings.log_url))
+            admin = AIOKafkaAdminClient(**access.arguments)
             try:
                 await admin.start()
                 found = await _describe(admin, names)
                 missing = [topic for topic, count in found.items() if count == 0]
                 if missing:
-                    await _create(admin, settings, missing)
+                    await _create(admin, access, missing)
                 while not all(found.values()):
                     await asyncio.sleep(_POLL_S)
                     found = await _describe(admin, names)
@@ -58,8 +60,6 @@ async def _describe(admin: Any, names: dict[Topic, str]) -> dict[Topic, int]:
     for topic, name in names.items():
         entry = described[name]
         error = for_code(entry["error_code"])
-        if error is TopicAuthorizationFailedError:
-            raise LogUnavailableError(f"no right to use topic {name}: grant Describe, Read and Write on it")
         led = [partition for partition in entry["partitions"] if partition["leader"] >= 0]
         whole = error is NoError and len(led) == len(entry["partitions"])
         counts[topic] = len(led) if whole else 0
@@ -68,7 +68,8 @@ async def _describe(admin: Any, names: dict[Topic, str]) -> dict[Topic, int]:
     return counts
 
 
-async def _create(admin: Any, settings: LogSettings, missing: list[Topic]) -> None:
+async def _create(admin: Any, access: KafkaAccess, missing: list[Topic]) -> None:
+    settings = access.settings
     topics = [
         NewTopic(
             topic_name(settings, topic),
@@ -83,6 +84,8 @@ async def _create(admin: Any, settings: LogSettings, missing: list[Topic]) -> No
         error = for_code(code)
         if error in (NoError, TopicAlreadyExistsError):
             continue
+        if error in (ClusterAuthorizationFailedError, TopicAuthorizationFailedError):
+            raise TopicAuthorizationFailedError(f"topic {name} is not there and may not be created")
         detail = next((text for text in rest if text), error.__name__)
         raise LogUnavailableError(
             f"topic {name} is not there and could not be created ({detail}): create it with "

@@ -6,14 +6,14 @@ import shutil
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.kafka.installation import Installation, KafkaMissingError, broker_arguments, install
 from tests.processes import ServerError, ServerProcess, free_ports, scratch_directory
 
-__all__ = ["KafkaBroker", "KafkaMissingError", "kafka_broker"]
+__all__ = ["KafkaBroker", "KafkaMissingError", "install_broker", "kafka_broker"]
 
 # What a broker loads in its first idle second is most of what it will ever load.
 _WARM_UP_S = 1.0
@@ -24,15 +24,24 @@ _METADATA = struct.pack(">hhih1si?", 3, 4, 7, 1, b"t", 0, False)
 class KafkaBroker(ServerProcess):
     """One broker on loopback, controller on the next port. Ports and directory stay over `restart`."""
 
+    ports_needed = 2
+
     def __init__(
-        self, installation: Installation, directory: Path, *, archive_flag: str | None = None
+        self,
+        installation: Installation,
+        directory: Path,
+        *,
+        archive_flag: str | None = None,
+        template: Path | None = None,
+        overrides: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        self.port, _ = free_ports(2)
+        self.port = free_ports(self.ports_needed)[0]
         self._installation = installation
+        self._overrides_of = overrides
         self._archive_flag = archive_flag
         self._data = directory / "data"
         if not self._data.exists():
-            shutil.copytree(installation.template, self._data)
+            shutil.copytree(template or installation.template, self._data)
         super().__init__(self._command, self._answers, directory)
 
     @property
@@ -47,7 +56,7 @@ class KafkaBroker(ServerProcess):
 
     def _command(self) -> list[str]:
         return self._installation.java(
-            *broker_arguments(self._data, self.port), archive_flag=self._archive_flag
+            *broker_arguments(self._data, self.port, self._overrides_of()), archive_flag=self._archive_flag
         )
 
     def _answers(self) -> bool:
@@ -72,13 +81,18 @@ def kafka_broker(directory: Path | None = None) -> Iterator[KafkaBroker]:
 
     Raises KafkaMissingError where there is no Java, no Maven, or no way to the jars.
     """
-    installation = install(_dump_archive)
+    installation = install_broker()
     with (
         scratch_directory("kafka") as scratch,
         KafkaBroker(installation, directory or Path(scratch)) as broker,
     ):
         broker.start()
         yield broker
+
+
+def install_broker() -> Installation:
+    """Jars, archive and formatted directory, made on the first call. Raises KafkaMissingError."""
+    return install(_dump_archive)
 
 
 def _dump_archive(installation: Installation) -> None:

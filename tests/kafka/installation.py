@@ -7,11 +7,12 @@ stamp is written last, so that an interrupted set-up is done again.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,18 @@ class Installation:
         """A formatted log directory, to be copied."""
         return self.root / "formatted"
 
+    def secured(self, scram_users: Sequence[str]) -> Path:
+        """A formatted directory that knows these users for SCRAM, made on the first call."""
+        name = hashlib.sha256("\n".join(scram_users).encode()).hexdigest()[:12]
+        made = self.root / f"formatted-{name}"
+        with (self.root / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                fresh = self.root / f"{made.name}.new"
+                _format(self, fresh, [part for user in scram_users for part in ("--add-scram", user)])
+                fresh.rename(made)
+        return made
+
     def java(self, *arguments: str, archive_flag: str | None = None) -> list[str]:
         """A JVM on Kafka's jars."""
         flags = [archive_flag] if archive_flag else [f"-XX:SharedArchiveFile={self.archive}", "-Xlog:disable"]
@@ -57,12 +70,13 @@ class Installation:
         return ["java", *_JAVA_FLAGS, *flags, "-cp", jars, *arguments]
 
 
-def broker_arguments(directory: Path, port: int) -> list[str]:
-    """Main class and arguments of a broker on `port`, its controller on `port` + 1."""
+def broker_arguments(directory: Path, port: int, more: Mapping[str, str] | None = None) -> list[str]:
+    """Main class and arguments of a broker on `port`, its controller on `port` + 1; `more` goes over them."""
     overrides = {
         "log.dirs": str(directory),
         "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{port + 1}",
         "controller.quorum.voters": f"1@127.0.0.1:{port + 1}",
+        **(more or {}),
     }
     command = ["kafka.Kafka", str(PROPERTIES)]
     for name, value in overrides.items():
@@ -85,7 +99,7 @@ def install(warm_up: Callable[[Installation], None]) -> Installation:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.exists():
             _fetch_jars(found)
-            _format(found)
+            _format(found, found.template)
             warm_up(found)
             stamp.touch()
     return found
@@ -115,13 +129,13 @@ def _fetch_jars(found: Installation) -> None:
         raise KafkaMissingError(f"Maven could not fetch Kafka's jars: {(done.stdout + done.stderr)[-2000:]}")
 
 
-def _format(found: Installation) -> None:
-    shutil.rmtree(found.template, ignore_errors=True)
+def _format(found: Installation, directory: Path, more: Sequence[str] = ()) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
     properties = found.root / "format.properties"
     text = PROPERTIES.read_text()
-    properties.write_text(re.sub(r"(?m)^log\.dirs=.*$", f"log.dirs={found.template}", text))
+    properties.write_text(re.sub(r"(?m)^log\.dirs=.*$", f"log.dirs={directory}", text))
     command = found.java(
-        "kafka.tools.StorageTool", "format", "-c", str(properties), "-t", CLUSTER_ID,
+        "kafka.tools.StorageTool", "format", "-c", str(properties), "-t", CLUSTER_ID, *more,
         archive_flag="-Xshare:auto",
     )  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S, check=False)
