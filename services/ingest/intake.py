@@ -20,9 +20,11 @@ from services.kernel.item import (
     ITEM_CE_TYPE,
     ITEM_DELETION_CE_TYPE,
     ITEM_PATCH_CE_TYPE,
+    KEY_ATTRIBUTE,
     ItemError,
     encode_item,
     encode_patch,
+    key_attribute,
     parse_item,
     parse_patch,
     patch_key,
@@ -103,7 +105,7 @@ def take_items(entries: Iterable[Any], now_ms: int) -> Intake:
         except ItemError as error:
             intake.refused.append(Refusal(index, _item_id_of(raw), error.code, error.message))
             continue
-        intake.drafts.append(_draft(item.item_id.encode(), encode_item(item), ITEM_CE_TYPE, now_ms))
+        intake.drafts.append(_item_draft(item.item_id.encode(), encode_item(item), ITEM_CE_TYPE, now_ms))
         intake.ids.append(item.item_id)
         intake.indexes.append(index)
     return intake
@@ -112,25 +114,30 @@ def take_items(entries: Iterable[Any], now_ms: int) -> Intake:
 def take_item(item_id: str, raw: object, now_ms: int) -> Draft:
     """One item, to replace what is there. Raises ItemError."""
     item = parse_item(raw, item_id)
-    return _draft(item_id.encode(), encode_item(item), ITEM_CE_TYPE, now_ms)
+    return _item_draft(item_id.encode(), encode_item(item), ITEM_CE_TYPE, now_ms)
 
 
 def take_patch(item_id: str, raw: object, now_ms: int) -> Draft:
     """A merge patch of an item, in the item's partition. Raises ItemError."""
     patch = parse_patch(raw, item_id)
-    draft = _draft(patch_key(item_id, patch), encode_patch(patch), ITEM_PATCH_CE_TYPE, now_ms)
+    draft = _item_draft(patch_key(item_id, patch), encode_patch(patch), ITEM_PATCH_CE_TYPE, now_ms)
     return draft._replace(partition_key=item_id.encode())
 
 
 def take_item_deletion(item_id: str, now_ms: int) -> Draft:
     """A tombstone."""
-    return _draft(item_id.encode(), None, ITEM_DELETION_CE_TYPE, now_ms)
+    return _item_draft(item_id.encode(), None, ITEM_DELETION_CE_TYPE, now_ms)
 
 
 def take_user_deletion(user_id: str, now_ms: int) -> Draft:
     """The wish that a user be forgotten, in the user's partition."""
     value = encode_user_deletion(UserDeletion(user_id=user_id, received_at=now_ms))
     return _draft(user_id.encode(), value, USER_DELETION_CE_TYPE, now_ms)
+
+
+def _item_draft(key: bytes, value: bytes | None, ce_type: str, now_ms: int) -> Draft:
+    draft = _draft(key, value, ce_type, now_ms)
+    return draft._replace(headers=(*draft.headers, (f"ce_{KEY_ATTRIBUTE}", key_attribute(key).encode())))
 
 
 def _draft(key: bytes, value: bytes | None, ce_type: str, now_ms: int) -> Draft:

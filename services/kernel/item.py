@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import Any, Final
@@ -17,6 +19,10 @@ from services.kernel.timestamps import TimestampError, read_timestamp_ms
 ITEM_CE_TYPE: Final = "freshet.item.v1"
 ITEM_PATCH_CE_TYPE: Final = "freshet.item_patch.v1"
 ITEM_DELETION_CE_TYPE: Final = "freshet.item_deletion.v1"
+# The record's key once more, as a CloudEvents extension: a Knative KafkaSource hands on the attributes of a
+# record that is a CloudEvent, and not its key. base64url (without padding), since its client writes header
+# values as Latin-1 and others percent-encode them.
+KEY_ATTRIBUTE: Final = "freshetkey"
 
 MAX_ITEM_BYTES: Final = 65_536  # a catalogue of 100,000 such items would still fit in memory
 MAX_PROPERTIES_BYTES: Final = 16_384
@@ -135,6 +141,19 @@ def item_id_of_key(key: bytes) -> str:
         return key.partition(b"\0")[0].decode()
     except UnicodeDecodeError:
         raise PoisonError("the record's key is no item id: not UTF-8") from None
+
+
+def key_attribute(key: bytes) -> str:
+    """What `KEY_ATTRIBUTE` says of a record's key."""
+    return base64.urlsafe_b64encode(key).rstrip(b"=").decode()
+
+
+def key_of_attribute(text: str) -> bytes:
+    """The record's key. Raises PoisonError for what `key_attribute` did not write."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise PoisonError(f"the attribute {KEY_ATTRIBUTE} is not base64url") from None
 
 
 def encode_item(item: Item) -> bytes:

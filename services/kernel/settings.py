@@ -183,7 +183,8 @@ class ProfilerLimits(SettingsGroup):
     batch_records: int = Field(500, ge=1, le=10_000, description="records applied at once")
     commit_delay_ms: int = Field(2000, ge=0, description="commits trail the writes by, ms")
     profiler_mode: Literal["pull", "push"] = Field(
-        "pull", description="pull: consume the log; push: take its records as CloudEvents on POST /"
+        "pull",
+        description="pull: consume the log; push: take records as CloudEvents on POST / and POST /items",
     )
 
 

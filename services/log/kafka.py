@@ -77,11 +77,11 @@ class KafkaLog:
 
     async def read_at(self, topic: Topic, partition: int, offset: int) -> Record | None:
         """See EventLog.read_at."""
-        record = await self.read_next(topic, partition, offset) if offset >= 0 else None
-        return record if record is not None and record.position.offset == offset else None
+        records = await self.read_from(topic, partition, offset, 1) if offset >= 0 else []
+        return records[0] if records and records[0].position.offset == offset else None
 
-    async def read_next(self, topic: Topic, partition: int, offset: int) -> Record | None:
-        """See EventLog.read_next."""
+    async def read_from(self, topic: Topic, partition: int, offset: int, max_records: int) -> list[Record]:
+        """See EventLog.read_from."""
         await self.partition_count(topic)
         top = TopicPartition(topic_name(self._settings, topic), partition)
         async with self._reading() as reader:
@@ -89,21 +89,29 @@ class KafkaLog:
             end = (await reader.end_offsets([top]))[top]
             at = max(first, offset)
             if at >= end:
-                return None
+                return []
             reader.assign([top])
             try:
                 reader.seek(top, at)
                 while reader.assignment():
                     # Compacted away to the very end, nothing comes: the position moves on all the same.
-                    found = await reader.getmany(top, timeout_ms=100, max_records=1)
-                    for row in found.get(top, ()):
-                        place = Position(self.generation, partition, row.offset)
-                        return Record(place, row.key, row.value, tuple(row.headers), row.timestamp)
+                    found = await reader.getmany(top, timeout_ms=100, max_records=max_records)
+                    if rows := found.get(top):
+                        return [
+                            Record(
+                                Position(self.generation, partition, row.offset),
+                                row.key,
+                                row.value,
+                                tuple(row.headers),
+                                row.timestamp,
+                            )
+                            for row in rows
+                        ]
                     if await reader.position(top) >= end:
-                        return None
+                        return []
             finally:
                 reader.unsubscribe()
-        return None
+        return []
 
     async def close(self) -> None:
         """See EventLog.close."""

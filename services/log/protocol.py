@@ -97,6 +97,7 @@ class Producer(Protocol):
 
     async def append(self, topic: Topic, drafts: Sequence[Draft], timeout_ms: int) -> list[Append]:
         """Append all drafts, keeping the order of drafts that share a partition; never raises LogError.
+        Connects first where `start` was not called.
 
         One outcome per draft, in order. An outcome with a position is durable as far as the log promises
         (Kafka: acks=all, idempotent). After `timeout_ms` what has not resolved is `unknown`; what it holds in
@@ -178,9 +179,9 @@ class EventLog(Protocol):
     async def read_at(self, topic: Topic, partition: int, offset: int) -> Record | None:
         """The record at exactly `offset`, or None when it is trimmed, compacted or not there yet."""
 
-    async def read_next(self, topic: Topic, partition: int, offset: int) -> Record | None:
-        """The first record at or after `offset`, or None when there is none yet. One fetch, however many
-        records between the two were trimmed or compacted away."""
+    async def read_from(self, topic: Topic, partition: int, offset: int, max_records: int) -> list[Record]:
+        """The first records at or after `offset`, in order: at least one where there is any, at most
+        `max_records`. One fetch, however many records before them were trimmed or compacted away."""
 
     async def close(self) -> None:
         """Let go of connections."""

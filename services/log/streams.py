@@ -61,20 +61,21 @@ class StreamsLog:
 
     async def read_at(self, topic: Topic, partition: int, offset: int) -> Record | None:
         """See EventLog.read_at."""
-        record = await self.read_next(topic, partition, offset) if offset >= 0 else None
-        return record if record is not None and record.position.offset == offset else None
+        records = await self.read_from(topic, partition, offset, 1) if offset >= 0 else []
+        return records[0] if records and records[0].position.offset == offset else None
 
-    async def read_next(self, topic: Topic, partition: int, offset: int) -> Record | None:
-        """See EventLog.read_next."""
+    async def read_from(self, topic: Topic, partition: int, offset: int, max_records: int) -> list[Record]:
+        """See EventLog.read_from."""
         stream, first_id = self._keys(topic).stream(partition), f"0-{max(0, offset) + 1}"
         try:
-            entries = await self._link.call("XRANGE", stream, first_id, "+", "COUNT", 1)
+            entries = await self._link.call("XRANGE", stream, first_id, "+", "COUNT", max_records)
         except ResponseError as error:
             raise self._link.refusal(error) from None
-        if not entries:
-            return None
-        found = int(bytes(entries[0][0]).partition(b"-")[2]) - 1
-        return unpack(self.generation, partition, found, 1, entries[0][1][1])[0]
+        records: list[Record] = []
+        for entry_id, fields in entries:
+            found = int(bytes(entry_id).partition(b"-")[2]) - 1
+            records += unpack(self.generation, partition, found, 1, fields[1])
+        return records
 
     async def close(self) -> None:
         """See EventLog.close."""

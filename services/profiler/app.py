@@ -13,7 +13,7 @@ from services.http.part import Part
 from services.http.raw_route import Router
 from services.kernel.metrics import Metrics
 from services.log.open import open_log
-from services.log.protocol import EventLog, LogError, Topic
+from services.log.protocol import EventLog, Topic
 from services.profiler.catalogue_writer import CatalogueApplier
 from services.profiler.consumer import PullLoop
 from services.profiler.dead_letters import DeadLetters
@@ -78,14 +78,16 @@ class Profiler:
             metrics=metrics,
             groups=groups,
         )
-        appliers: list[EventsApplier | CatalogueApplier] = [self._catalogue]
-        self.intake: PushIntake | None = None
-        if settings.profiler_mode == "push":
-            self.intake = PushIntake(log, events, events.fence_of, batch_records=settings.batch_records)
-        else:
-            appliers.append(events)
-        self._loops = [
-            PullLoop(
+        self.intakes: dict[Topic, PushIntake] = {}
+        self._loops: dict[Topic, PullLoop] = {}
+        appliers: tuple[CatalogueApplier, EventsApplier] = (self._catalogue, events)
+        for applier in appliers:
+            if settings.profiler_mode == "push":
+                self.intakes[applier.topic] = PushIntake(
+                    log, applier, applier.fence_of, batch_records=settings.batch_records
+                )
+                continue
+            self._loops[applier.topic] = PullLoop(
                 log,
                 applier,
                 groups[applier.topic],
@@ -94,55 +96,45 @@ class Profiler:
                 metrics=metrics,
                 fault=fault if applier.topic is Topic.EVENTS else no_fault,
             )
-            for applier in appliers
-        ]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Consume from here on; leave with everything applied committed."""
         async with AsyncExitStack() as held:
-            starting = asyncio.create_task(self._start_producer())
+            # It connects with the first dead letter; until then nothing needs it.
             held.push_async_callback(self._producer.stop)
-            held.push_async_callback(_cancel, [starting])
             following = [
                 asyncio.create_task(self.follower.run()),
                 asyncio.create_task(self._backfill()),
             ]
             held.push_async_callback(_cancel, following)
-            loops = [asyncio.create_task(loop.run()) for loop in self._loops]
+            loops = [asyncio.create_task(loop.run()) for loop in self._loops.values()]
             held.push_async_callback(self._finish, loops)
-            if self.intake is not None:
-                held.push_async_callback(self.intake.close)
-                held.push_async_callback(_cancel, [asyncio.create_task(self.intake.watch())])
+            for intake in self.intakes.values():
+                held.push_async_callback(intake.close)
+                held.push_async_callback(_cancel, [asyncio.create_task(intake.watch())])
             yield
 
     async def ready(self) -> None:
         """Raise, saying what to do, unless records are being applied."""
-        for trouble in (*(loop.trouble for loop in self._loops), self.intake and self.intake.trouble):
-            if trouble:
-                raise SafetyError(0, trouble)
+        ways: tuple[PullLoop | PushIntake, ...] = (*self._loops.values(), *self.intakes.values())
+        for way in ways:
+            if way.trouble:
+                raise SafetyError(0, way.trouble)
         await self.connection.ping()
 
-    async def _start_producer(self) -> None:
-        while True:
-            try:
-                await self._producer.start()
-                return
-            except LogError as error:
-                _log.warning("the dead topic is out of reach: %s", error)
-                await asyncio.sleep(_RETRY_S)
-
     async def _finish(self, loops: Sequence[asyncio.Task[None]]) -> None:
-        for loop in self._loops:
+        for loop in self._loops.values():
             loop.stop()
         await asyncio.gather(*loops, return_exceptions=True)
 
     async def _backfill(self) -> None:
         """Give the catalogue's items vectors whenever a release comes that does not know them."""
         filled: Live | None = None
+        way = self._loops.get(Topic.ITEMS) or self.intakes[Topic.ITEMS]
         while True:
             live = self.follower.live
-            if live is not filled and live.release is not None and not self._loops[0].trouble:
+            if live is not filled and live.release is not None and not way.trouble:
                 try:
                     written = await self._catalogue.backfill(live)
                     filled = live
@@ -173,9 +165,11 @@ def profiler_part(
     """The profiler over a log and a connection that the caller closes."""
     profiler = Profiler(settings, log, connection, metrics, fault=fault)
     router = Router()
-    if profiler.intake is not None:
+    if profiler.intakes:
         bodies = BodyReader(settings.max_body_bytes, settings.max_body_bytes * _HELD_BODIES)
-        router = push_router(profiler.intake, bodies, settings.log_generation)
+        router = push_router(
+            profiler.intakes[Topic.EVENTS], profiler.intakes[Topic.ITEMS], bodies, settings.log_generation
+        )
     return Part("profiler", router, profiler.running, {"profiler": profiler.ready})
 
 

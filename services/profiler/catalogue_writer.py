@@ -80,9 +80,13 @@ class CatalogueApplier:
             self.topic,
             self._groups[self.topic],
             partitions,
-            fence_of=lambda partition: self._stores.catalogue_writer.fence(self._view.epoch, partition),
+            fence_of=self.fence_of,
             check_of=check_of_item,
         )
+
+    async def fence_of(self, partition: int) -> Fence | None:
+        """How far a partition of the items is applied."""
+        return await self._stores.catalogue_writer.fence(self._view.epoch, partition)
 
     async def apply(self, partition: int, records: Sequence[Record]) -> None:
         """Apply records of one partition. Raises BatchDroppedError, StoreError, LogUnavailableError."""

@@ -2,6 +2,15 @@
 
 Binary mode: attributes in `ce-` headers, the record's value as body. Structured and batched mode: JSON. The
 place on the log comes from the extension attributes `knativekafkapartition` and `knativekafkaoffset`.
+
+What a KafkaSource makes of a record (its dispatcher, release 1.23):
+- A record with CloudEvents headers keeps its attributes; its other headers and its key are left behind.
+- One without becomes type `dev.knative.kafka.event`; its headers are attributes `kafkaheader` + their name
+  in lower-case letters and digits, its key is `key` as far as Latin-1 goes.
+- A tombstone has no body, as has an empty value.
+
+Events have all that matters in their value. Of an item's record the key and the very bytes count, so its text
+is taken only from a binary post with `KEY_ATTRIBUTE` in it; any other post names a place on the log to read.
 """
 
 from __future__ import annotations
@@ -13,6 +22,14 @@ from typing import Any, Final
 
 import msgspec
 
+from services.kernel.event import EVENT_CE_TYPE, USER_DELETION_CE_TYPE, PoisonError
+from services.kernel.item import (
+    ITEM_CE_TYPE,
+    ITEM_DELETION_CE_TYPE,
+    ITEM_PATCH_CE_TYPE,
+    KEY_ATTRIBUTE,
+    key_of_attribute,
+)
 from services.kernel.position import Position
 from services.kernel.problem import Problem, ProblemError
 from services.log.protocol import Record
@@ -23,6 +40,11 @@ BATCHED: Final = "application/cloudevents-batch+json"
 MAX_EVENTS: Final = 1000  # a request; as many as ingest takes
 _PARTITION: Final = "knativekafkapartition"
 _OFFSET: Final = "knativekafkaoffset"
+# The type of what was no CloudEvent on the log, and where its own `ce_type` header is then.
+_FOREIGN_TYPE: Final = "dev.knative.kafka.event"
+_FOREIGN_CE_TYPE: Final = "kafkaheadercetype"
+_EVENT_TYPES: Final = frozenset({EVENT_CE_TYPE, USER_DELETION_CE_TYPE})
+_ITEM_TYPES: Final = frozenset({ITEM_CE_TYPE, ITEM_PATCH_CE_TYPE, ITEM_DELETION_CE_TYPE})
 
 
 class _Envelope(msgspec.Struct, frozen=True):
@@ -33,7 +55,7 @@ class _Envelope(msgspec.Struct, frozen=True):
     data_base64: str | None = None
     knativekafkapartition: str | int | None = None
     knativekafkaoffset: str | int | None = None
-    key: str = ""
+    kafkaheadercetype: str = ""
 
 
 _one: Final = msgspec.json.Decoder(_Envelope)
@@ -41,30 +63,71 @@ _many: Final = msgspec.json.Decoder(list[_Envelope])
 
 
 def read_cloudevents(headers: Mapping[str, str], body: bytes, generation: int) -> list[Record]:
-    """The records of one request. Raises ProblemError 400 that says what is missing."""
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type not in {STRUCTURED, BATCHED}:
+    """The records of the events topic in one request. Raises ProblemError 400 that says what is missing."""
+    envelopes = _envelopes(headers, body)
+    if envelopes is None:
         position = _position(headers.get(f"ce-{_PARTITION}"), headers.get(f"ce-{_OFFSET}"), generation)
-        return [_record(position, headers.get("ce-type", ""), headers.get("ce-key", ""), body or None)]
-    try:
-        envelopes = _many.decode(body) if media_type == BATCHED else [_one.decode(body)]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise _bad("invalid_cloudevent", f"the body is not {media_type}: {error}") from None
-    if not 1 <= len(envelopes) <= MAX_EVENTS:
-        raise _bad("invalid_batch", f"send 1 to {MAX_EVENTS} events a request, not {len(envelopes)}")
+        ce_type = _type(headers.get("ce-type", ""), headers.get(f"ce-{_FOREIGN_CE_TYPE}", ""))
+        _must_not_be(ce_type, _ITEM_TYPES, "items belong to POST /items")
+        return [_record(position, ce_type, b"", body or None)]
     return [
         _record(
             _position(one.knativekafkapartition, one.knativekafkaoffset, generation),
-            one.type,
-            one.key,
+            _type(one.type, one.kafkaheadercetype),
+            b"",
             _data(one),
         )
         for one in envelopes
     ]
 
 
-def _record(position: Position, ce_type: str, key: str, value: bytes | None) -> Record:
-    return Record(position, key.encode(), value, ((CE_TYPE, ce_type.encode()),), 0)
+def read_item_cloudevents(
+    headers: Mapping[str, str], body: bytes, generation: int
+) -> list[Record | Position]:
+    """The records of the items topic in one request; only its position where a record must be read from the
+    log. Raises ProblemError 400."""
+    envelopes = _envelopes(headers, body)
+    if envelopes is not None:
+        return [_position(one.knativekafkapartition, one.knativekafkaoffset, generation) for one in envelopes]
+    position = _position(headers.get(f"ce-{_PARTITION}"), headers.get(f"ce-{_OFFSET}"), generation)
+    _must_not_be(headers.get("ce-type", ""), _EVENT_TYPES, "events belong to POST /")
+    if not (attribute := headers.get(f"ce-{KEY_ATTRIBUTE}", "")):
+        return [position]
+    try:
+        key = key_of_attribute(attribute)
+    except PoisonError as error:
+        raise _bad("invalid_cloudevent", error.reason) from None
+    # Whoever writes the attribute writes no empty values: no body is a tombstone.
+    return [_record(position, headers.get("ce-type", ""), key, body or None)]
+
+
+def _envelopes(headers: Mapping[str, str], body: bytes) -> list[_Envelope] | None:
+    """The events of a structured or batched request; None for one in binary mode."""
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in {STRUCTURED, BATCHED}:
+        return None
+    try:
+        envelopes = _many.decode(body) if media_type == BATCHED else [_one.decode(body)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _bad("invalid_cloudevent", f"the body is not {media_type}: {error}") from None
+    if not 1 <= len(envelopes) <= MAX_EVENTS:
+        raise _bad("invalid_batch", f"send 1 to {MAX_EVENTS} events a request, not {len(envelopes)}")
+    return envelopes
+
+
+def _must_not_be(ce_type: str, types: frozenset[str], where: str) -> None:
+    """A KafkaSource of the other topic: its records would stand for those at the same offsets of ours."""
+    if ce_type in types:
+        raise _bad("wrong_topic", f"type {ce_type}: {where}; give each topic a KafkaSource of its own")
+
+
+def _type(ce_type: str, foreign: str) -> str:
+    """The record's own `ce_type` header."""
+    return foreign if ce_type == _FOREIGN_TYPE else ce_type
+
+
+def _record(position: Position, ce_type: str, key: bytes, value: bytes | None) -> Record:
+    return Record(position, key, value, ((CE_TYPE, ce_type.encode()),), 0)
 
 
 def _data(envelope: _Envelope) -> bytes | None:

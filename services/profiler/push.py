@@ -1,10 +1,18 @@
 """Records that are posted instead of fetched: concurrent posts become batches, the fence is the same.
 
 1. Queue each record at its partition; what queues while a batch is applied goes into the next.
-2. Before a partition's first batch, and after a dropped one, check store and log (safety.py).
-3. Sort by offset and take what follows without a gap. A record before which another one is missing is
-   answered 503: it came too early, and applying it would skip the other.
+2. Before a partition's first batch, and after a dropped one, check store and log (safety.py), and start from
+   where pull would: the sender's last commit, or what is applied.
+3. Sort by offset and take what follows without a gap. Records before it that nobody posted (the sender gave
+   up on them, or a failover of the store took back what was applied) are read from the log and go first.
 4. Apply. A dropped batch is applied again a few times; the store or the log away is 503.
+
+Why step 3 skips nothing: a record is applied only when the log, read from the next offset on, has none before
+it. No offset is filled later, so nothing is passed over that pull would have read at that moment. What stood
+in a gap went in one of two ways. Trimmed from the log's start: `bounds` says so, and rule 7 stops. Compacted:
+a record of the same key with a higher offset was on the log before, and comes in its turn (a tombstone may
+have gone after `delete.retention.ms`, for pull as for push). A foreign transactional producer's markers are
+no records. A gap of any size costs one question.
 """
 
 from __future__ import annotations
@@ -15,8 +23,9 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from services.kernel.position import Position
 from services.kernel.problem import Problem, ProblemError
-from services.log.protocol import Bounds, EventLog, LogError, Record, Topic
+from services.log.protocol import Bounds, EventLog, LogError, Record
 from services.profiler.consumer import Applier
 from services.profiler.outcomes import BatchDroppedError, SafetyError
 from services.profiler.safety import FenceOf
@@ -28,15 +37,16 @@ _log = logging.getLogger(__name__)
 _QUEUE_MAX: Final = 10_000
 _LOOK_AGAIN_S: Final = 1.0
 _TRIES_MAX: Final = 4  # a rebalance makes two instances meet once or twice, not more
+# How far before what is applied a sender's commit is believed: more than it delivers between two commits (a
+# KafkaSource: 5 s). A group that nobody commits any more must not make us read the whole log at each start.
+_BACK_MAX: Final = 10_000
 _PARTITIONS_MAX: Final = 4096  # as the log's own bound, with room; a bad header must not make more queues
-# Offsets without a record are rare (markers of a foreign transactional producer); each costs a look.
-_GAP_MAX: Final = 16
 
 _Waiting = tuple[Record, asyncio.Future[None]]
 
 
 class PushIntake:
-    """Applies posted records through the same updater as pull does. `trouble` is empty while all is well."""
+    """Applies one topic's posted records as pull does. `trouble` is empty while all is well."""
 
     def __init__(self, log: EventLog, applier: Applier, fence_of: FenceOf, *, batch_records: int) -> None:
         self._log = log
@@ -71,11 +81,13 @@ class PushIntake:
 
     def _tell(self, trouble: str) -> None:
         if trouble and trouble != self.trouble:
-            _log.error("the profiler waits: %s", trouble)
+            _log.error("%s profiler waits: %s", self._applier.topic.value, trouble)
         self.trouble = trouble
 
-    async def take(self, records: Sequence[Record]) -> None:
-        """Return when all are applied. Raises ProblemError 503 when any is not: post them again."""
+    async def take(self, posted: Sequence[Record | Position]) -> None:
+        """Return when all are applied; what is only a position is read from the log. Raises ProblemError 503
+        when any is not applied: post them again."""
+        records = [found for one in posted if (found := await self._whole(one)) is not None]
         if self._queued + len(records) > _QUEUE_MAX:
             raise _unavailable("overloaded", "too many records are waiting")
         if len(self._queues.keys() | {record.position.partition for record in records}) > _PARTITIONS_MAX:
@@ -101,6 +113,20 @@ class PushIntake:
         for runner in runners:
             runner.cancel()
         await asyncio.gather(*runners, return_exceptions=True)
+
+    async def _whole(self, posted: Record | Position) -> Record | None:
+        """The record; None for a position whose record was compacted or trimmed away. Raises ProblemError."""
+        if isinstance(posted, Record):
+            return posted
+        topic, partition, offset = self._applier.topic, posted.partition, posted.offset
+        try:
+            record = await self._log.read_at(topic, partition, offset)
+            held = Bounds(0, 0) if record else (await self._log.bounds(topic)).get(partition, Bounds(0, 0))
+        except LogError as error:
+            raise _problem(error) from None
+        if record is None and offset >= held.end:
+            raise self._unknown_offset(partition, offset, held)
+        return record
 
     async def _drain(self, partition: int) -> None:
         """One batch of a partition after the other until its queue is empty."""
@@ -147,14 +173,11 @@ class PushIntake:
             try:
                 # 2.
                 if partition not in self._next:
-                    await self._applier.starts([partition])
-                    fence = await self._fence_of(partition)
-                    self._next[partition] = fence.position.offset + 1 if fence is not None else 0
+                    self._next[partition] = await self._start(partition)
                 # 3.
-                records = [record for record, _ in waiting]
-                ready = await self._without_gap(partition, records)
+                batch, taken = await self._in_order(partition, [record for record, _ in waiting])
                 # 4.
-                distinct = list({record.position.offset: record for record in ready}.values())
+                distinct = list({record.position.offset: record for record in batch}.values())
                 await self._applier.apply(partition, distinct)
             except BatchDroppedError:
                 self._next.clear()
@@ -165,50 +188,58 @@ class PushIntake:
                 self._next.pop(partition, None)
                 raise
             else:
-                self._next[partition] = max(self._next[partition], ready[-1].position.offset + 1)
+                self._next[partition] = max(self._next[partition], batch[-1].position.offset + 1)
                 self._in_trouble.discard(partition)
                 if not self._in_trouble:
                     self._tell("")
-                return len(ready)
+                return taken
         raise AssertionError("the last attempt returns or raises")
 
-    async def _without_gap(self, partition: int, records: list[Record]) -> list[Record]:
-        """Step 3: the first records that follow what is applied, or each other. Raises ProblemError 503."""
+    async def _start(self, partition: int) -> int:
+        """Step 2: the lowest offset that may not be applied."""
+        start = (await self._applier.starts([partition]))[partition]
+        fence = await self._fence_of(partition)
+        if fence is None or fence.position.generation < self._log.generation:
+            return start.offset
+        after = fence.position.offset + 1
+        return after if start.committed is None else max(start.offset, after - _BACK_MAX)
+
+    async def _in_order(self, partition: int, records: list[Record]) -> tuple[list[Record], int]:
+        """Step 3: what to apply next, and how many of the first `records` are in it. Raises ProblemError."""
         expected = self._next[partition]
         for index, record in enumerate(records):
             offset = record.position.offset
-            if offset > expected and (problem := await self._gap(partition, expected, offset)):
-                if index:
-                    return records[:index]
-                self._next.pop(partition)  # another instance may have applied what is missing
-                raise problem
+            if offset > expected and (missing := await self._missing(partition, expected, offset)):
+                return (records[:index], index) if index else (missing, 0)
             expected = max(expected, offset + 1)
-        return records
+        return records, len(records)
 
-    async def _gap(self, partition: int, expected: int, offset: int) -> ProblemError | None:
-        """Why a record may not follow `expected`, or None where the log holds nothing between the two.
+    async def _missing(self, partition: int, expected: int, offset: int) -> list[Record]:
+        """Records that the log holds from `expected` to below `offset`, the first of them.
 
-        Raises SafetyError where what is missing was trimmed.
+        Raises SafetyError where some were trimmed, ProblemError 503.
         """
-        held = (await self._log.bounds(Topic.EVENTS)).get(partition, Bounds(0, 0))
+        topic = self._applier.topic
+        held = (await self._log.bounds(topic)).get(partition, Bounds(0, 0))
         if offset >= held.end:
-            return _unavailable(
-                "unknown_offset",
-                f"partition {partition} of the log at FRESHET_LOG_URL ends at {held.end} and has no offset "
-                f"{offset}: let the KafkaSource and the profiler read the same topic",
-            )
+            raise self._unknown_offset(partition, offset, held)
         if held.first > expected:
             await self._applier.starts([partition])
-            return _unavailable("busy", "the log was trimmed meanwhile; post again")
-        if offset - expected <= _GAP_MAX:
-            between = [await self._log.read_at(Topic.EVENTS, partition, at) for at in range(expected, offset)]
-            if not any(between):
-                return None
+            raise _unavailable("busy", "the log was trimmed meanwhile; post again")
+        found = await self._log.read_from(topic, partition, expected, self._batch_records)
+        missing = [record for record in found if record.position.offset < offset]
+        if missing:
+            what = "%d records of partition %d of the %s came by no post and are read from the log"
+            _log.info(what, len(missing), partition, topic.value)
+        return missing
+
+    def _unknown_offset(self, partition: int, offset: int, held: Bounds) -> ProblemError:
+        topic = self._applier.topic.value
         return _unavailable(
-            "out_of_order",
-            f"offset {offset} of partition {partition} came before offset {expected} was applied: "
-            "let the KafkaSource deliver with `ordering: ordered` from `initialOffset: earliest`; if "
-            "it has delivered that one before, the store has lost it: `freshet replay`",
+            "unknown_offset",
+            f"partition {partition} of the {topic} log at FRESHET_LOG_URL ends at {held.end} and has no "
+            f"offset {offset}: let the KafkaSource that posts here and the profiler read the same {topic} "
+            "topic",
         )
 
 

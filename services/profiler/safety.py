@@ -75,6 +75,8 @@ async def choose_starts(
 ) -> dict[int, Start]:
     """Rules 3 to 7 for each partition; answers where to start. Raises SafetyError, LogUnavailableError,
     StoreUnavailableError."""
+    if not partitions:
+        return {}
     bounds = await log.bounds(topic)
     committed = await log.committed(topic, group) if group is not None else {}
     starts: dict[int, Start] = {}

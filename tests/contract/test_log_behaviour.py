@@ -182,15 +182,19 @@ def test_bounds_and_reading_one_record(log_url: str, namespace: str) -> None:
                 )
                 assert await log.read_at(Topic.EVENTS, partition, bound.end) is None
                 assert await log.read_at(Topic.EVENTS, partition, -1) is None
-                assert await log.read_next(Topic.EVENTS, partition, bound.end) is None
+                assert await log.read_from(Topic.EVENTS, partition, bound.end, 9) == []
             for number, position in enumerate(positions):
                 record = await log.read_at(Topic.EVENTS, position.partition, position.offset)
                 assert record is not None
                 assert record.value == b"%d" % number
-                assert await log.read_next(Topic.EVENTS, position.partition, position.offset) == record
-            place = positions[0]
-            first = await log.read_at(Topic.EVENTS, place.partition, 0)
-            assert await log.read_next(Topic.EVENTS, place.partition, -7) == first
+                following = await log.read_from(Topic.EVENTS, position.partition, position.offset, 3)
+                assert following[0] == record
+                offsets = [one.position.offset for one in following]
+                assert offsets == list(range(position.offset, position.offset + len(offsets)))
+                assert len(offsets) <= 3
+            partition = positions[0].partition
+            first = await log.read_at(Topic.EVENTS, partition, 0)
+            assert await log.read_from(Topic.EVENTS, partition, -7, 1) == [first]
 
     asyncio.run(scene())
 

@@ -9,6 +9,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from services.ingest.intake import take_item
 from services.kernel.event import (
     EVENT_CE_TYPE,
     USER_DELETION_CE_TYPE,
@@ -18,7 +21,7 @@ from services.kernel.event import (
     encode_event,
     encode_user_deletion,
 )
-from services.kernel.item import Item, encode_item
+from services.kernel.item import Item
 from services.kernel.metrics import Metrics
 from services.kernel.profile import Profile
 from services.log.open import open_log
@@ -89,25 +92,34 @@ def make_events(count: int, seed: int, *, users: int = 40, items: int = 90) -> l
 
 def draft_of(event: Event | UserDeletion) -> Draft:
     """The record of an event, as ingest appends it."""
+    common = (
+        ("ce_specversion", b"1.0"),
+        ("ce_source", b"/freshet/ingest"),
+        ("content-type", b"application/json"),
+    )
     if isinstance(event, UserDeletion):
         return Draft(
             event.subject.encode(),
             encode_user_deletion(event),
-            (("ce_type", USER_DELETION_CE_TYPE.encode()),),
+            (*common, ("ce_type", USER_DELETION_CE_TYPE.encode()), ("ce_id", b"d")),
         )
-    headers = (("ce_id", event.event_id.encode()), ("ce_type", EVENT_CE_TYPE.encode()))
+    headers = (*common, ("ce_id", event.event_id.encode()), ("ce_type", EVENT_CE_TYPE.encode()))
     return Draft(event.subject.encode(), encode_event(event), headers)
 
 
 def item_draft(item: Item) -> Draft:
     """The record of an item, as ingest appends it."""
-    return Draft(item.item_id.encode(), encode_item(item), (("ce_type", b"freshet.item.v1"),))
+    return take_item(item.item_id, msgspec.to_builtins(item), NOW_MS)
 
 
 class World:
     """One log, and stores on databases of their own in the same Valkey."""
 
-    def __init__(self, log_url: str, store_server: str, namespace: str, release_url: str) -> None:
+    def __init__(
+        self, log_url: str, store_server: str, namespace: str, release_url: str, **always: Any
+    ) -> None:
+        """`always`: settings that differ from the defaults in all its profilers."""
+        self._always = always
         self._log_url = log_url
         # A cluster has one database, and its URL no path.
         self._store_url = (
@@ -125,6 +137,7 @@ class World:
             "release_url": self._release_url,
             "release_poll_ms": 50,
             "commit_delay_ms": 100,
+            **self._always,
             **changed,
         }
         return ProfilerSettings(**fields)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from services.ingest.app import create_ingest_app
 from services.ingest.settings import IngestSettings
 from services.kernel.event import UserDeletion, decode_log_value
-from services.kernel.item import decode_item, decode_patch, item_id_of_key
+from services.kernel.item import decode_item, decode_patch, item_id_of_key, key_of_attribute
 from services.kernel.position import Position
 from services.log.open import open_log
 from services.log.protocol import Record, Topic
@@ -64,6 +65,9 @@ def test_an_items_life(http: httpx.Client, settings: IngestSettings, path: str) 
         b"freshet.item_deletion.v1",
     ]
     assert [item_id_of_key(record.key) for record in records] == [SLASHED] * 3
+    attributes = [dict(record.headers)["ce_freshetkey"].decode() for record in records]
+    assert [key_of_attribute(attribute) for attribute in attributes] == [record.key for record in records]
+    assert all(re.fullmatch("[A-Za-z0-9_-]+", attribute) for attribute in attributes)
     assert len({record.position.partition for record in records}) == 1
     assert records[0].value is not None
     assert decode_item(records[0].value).categories == [["Food", "Cheese"]]

@@ -64,8 +64,8 @@ class MemoryLog:
     async def read_at(self, topic: Topic, partition: int, offset: int) -> Record | None:
         return next((row for row in self.rows[partition] if row.position.offset == offset), None)
 
-    async def read_next(self, topic: Topic, partition: int, offset: int) -> Record | None:
-        return next((row for row in self.rows[partition] if row.position.offset >= offset), None)
+    async def read_from(self, topic: Topic, partition: int, offset: int, max_records: int) -> list[Record]:
+        return [row for row in self.rows[partition] if row.position.offset >= offset][:max_records]
 
     def producer(self) -> Any:
         raise AssertionError("an export appends nothing")

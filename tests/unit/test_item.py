@@ -18,6 +18,8 @@ from services.kernel.item import (
     encode_item,
     encode_patch,
     item_id_of_key,
+    key_attribute,
+    key_of_attribute,
     merge_patch,
     parse_item,
     parse_patch,
@@ -148,3 +150,16 @@ def test_compaction_of_patches_loses_nothing(patches: list[dict[str, Any]]) -> N
     for place in sorted(last.values()):
         compacted = merge_patch(compacted, patches[place])
     assert compacted == everything
+
+
+@given(st.binary(max_size=500))
+def test_a_key_survives_any_header(key: bytes) -> None:
+    attribute = key_attribute(key)
+    assert key_of_attribute(attribute) == key
+    assert all(character.isascii() and (character.isalnum() or character in "-_") for character in attribute)
+
+
+@pytest.mark.parametrize("text", ["no base64", "ä", "a", "YQ==="])
+def test_what_no_key_became(text: str) -> None:
+    with pytest.raises(PoisonError, match="freshetkey"):
+        key_of_attribute(text)
