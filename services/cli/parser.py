@@ -61,6 +61,9 @@ other deployments: freshet release init."""
 _REPLAY_TEXT = """\
 Rebuild profiles, catalogue and aggregates from the log beside the live ones, then switch. Requests and events
 go on meanwhile. For a store that was lost or emptied, and for a topic that was recreated."""
+_SETUP_TEXT = """\
+What a deployment needs once: wait for log and store, create the topics, publish a first release where none is
+live (day 0: from the catalogue alone). May run at any time and any number of times: what is there stays."""
 _DOCTOR_TEXT = """\
 Look at every part of this deployment (settings, server, log, store, profiler, release, catalogue, clock) and
 say what to mend. Exit status: 0 all is well, 3 something needs attention, 1 something fails."""
@@ -163,6 +166,30 @@ def _operations(commands: Any) -> None:
         commands, "settings", "settings_table:settings", "list all settings and their values"
     )
     json_flag(settings)
+    setup = add_command(
+        commands, "setup", "setup:setup", "create topics and a first release; a job that ends"
+    )
+    setup.description = _SETUP_TEXT
+    setup.add_argument(
+        "--demo", action="store_true", help="load the demo shop too, unless the log holds data"
+    )
+    setup.add_argument(
+        "--demo-orders", type=count, metavar="N", help="with --demo: only the newest N orders of it"
+    )
+    setup.add_argument(
+        "--items",
+        metavar="FILE",
+        help="items of the first release as NDJSON (default: the store's catalogue)",
+    )
+    setup.add_argument("--release-url", metavar="URL", help="default: FRESHET_RELEASE_URL")
+    setup.add_argument(
+        "--wait-s",
+        type=float,
+        metavar="S",
+        default=300.0,
+        help="how long to wait for log and store, and then for the demo to be applied (default 300)",
+    )
+    json_flag(setup)
     replay = add_command(
         commands, "replay", "replay:replay", "rebuild the store from the log beside the live one"
     )

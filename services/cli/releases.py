@@ -24,7 +24,7 @@ def init(arguments: argparse.Namespace) -> int:
     from services.trainer.day0 import build_day0
 
     url = release_url(arguments.release_url)
-    items = _items_of_file(arguments.items) if arguments.items else _items_of_backend()
+    items = items_of_file(arguments.items) if arguments.items else _items_of_backend()
     now_ms = _now_ms()
 
     with tempfile.TemporaryDirectory(prefix="freshet-release-") as scratch:
@@ -101,7 +101,7 @@ def publish(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _items_of_file(name: str) -> Iterable[Item]:
+def items_of_file(name: str) -> Iterable[Item]:
     """Items as the store or POST /items has them, one JSON object a line."""
     from services.cli.rows import open_rows
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -13,18 +12,13 @@ import uvicorn
 from services.cli.progress import progress
 from services.http.part import Part
 from services.http.raw_route import Router
-from services.ingest.publisher import Publisher
-from services.kernel.event_type import EventTypes
-from services.kernel.metrics import Metrics
 from services.local.auto_release import AutoRelease
-from services.local.demo_loading import DemoLoader
 from services.local.embedded_valkey import EmbeddedValkey
 from services.local.failure import LocalError
-from services.local.first_start import FirstStart
-from services.local.lag import records_behind
+from services.local.first_start import FirstStart, load_demo
 from services.local.settings import RunSettings
 from services.local.welcome import welcome
-from services.log.protocol import EventLog, LogError
+from services.log.protocol import EventLog
 from services.store.connection import Connection
 from services.store.errors import StoreError
 
@@ -93,36 +87,10 @@ class Background:
         await releases.run()  # 3
 
     async def _load_demo(self, first: FirstStart) -> None:
-        settings = self._settings
-        publisher = Publisher(
-            self._log.producer(), settings.ack_timeout_ms, settings.max_in_flight_bytes, Metrics()
-        )
-        loader = DemoLoader(
-            shop=first.shop,
-            file=first.file,
-            mark=first.mark,
-            publish=publisher.publish,
-            types=EventTypes(settings.event_types),
-            now_ms=_now_ms,
-        )
-        await publisher.start()
-        try:
-            with progress("loading the demo shop", loader.total) as show:
+        with progress("loading the demo shop", first.total) as show:
 
-                def said(done: int) -> None:
-                    self._loading = f"the demo shop is being loaded: {done:,} of {loader.total:,} records"
-                    show(done, f"{done:,} records")
+            def said(done: int) -> None:
+                self._loading = f"the demo shop is being loaded: {done:,} of {first.total:,} records"
+                show(done, f"{done:,} records")
 
-                await loader.run(said, self._behind)
-        finally:
-            await publisher.stop()
-
-    async def _behind(self) -> int | None:
-        try:
-            return await records_behind(self._log, self._connection)
-        except (LogError, StoreError):
-            return None  # both come back; /readyz says so meanwhile
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+            await load_demo(first, self._settings, self._log, self._connection, said)

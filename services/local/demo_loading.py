@@ -13,7 +13,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -22,6 +22,7 @@ from services.kernel.event_type import EventTypes
 from services.local.demo_shop import DemoShop
 from services.local.failure import LocalError
 from services.log.protocol import Append, Draft, Topic
+from services.store.connection import Connection
 
 # Small enough that requests are answered in between: a batch takes some 10 ms of the one event loop.
 BATCH_RECORDS = 250
@@ -45,14 +46,31 @@ class DemoMark(msgspec.Struct):
     finished: bool = False
 
 
-class DemoMarkFile:
+class DemoMarks(Protocol):
     """Keeps a DemoMark; replaced as a whole."""
+
+    async def load(self) -> DemoMark | None:
+        """The mark, or None before the first start. Raises LocalError, StoreError."""
+
+    async def save(self, mark: DemoMark) -> None:
+        """Replace the mark; kept when this returns. Raises OSError, StoreError."""
+
+
+class DemoMarkFile:
+    """The mark of `freshet run`, in its data directory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def load(self) -> DemoMark | None:
-        """The mark, or None before the first start. Raises LocalError."""
+    async def load(self) -> DemoMark | None:
+        """See DemoMarks.load."""
+        return await asyncio.to_thread(self._read)
+
+    async def save(self, mark: DemoMark) -> None:
+        """See DemoMarks.save; on the disk when this returns."""
+        await asyncio.to_thread(self._write, msgspec.json.encode(mark))
+
+    def _read(self) -> DemoMark | None:
         try:
             return msgspec.json.decode(self.path.read_bytes(), type=DemoMark)
         except FileNotFoundError:
@@ -60,14 +78,29 @@ class DemoMarkFile:
         except (OSError, msgspec.MsgspecError) as error:
             raise LocalError(f"{self.path} cannot be read ({error}); remove {self.path.parent}") from None
 
-    def save(self, mark: DemoMark) -> None:
-        """Replace the mark; on the disk when this returns."""
+    def _write(self, encoded: bytes) -> None:
         temporary = self.path.with_suffix(".tmp")
         with temporary.open("wb") as out:
-            out.write(msgspec.json.encode(mark))
+            out.write(encoded)
             out.flush()
             os.fsync(out.fileno())
         temporary.replace(self.path)
+
+
+class DemoMarkInStore:
+    """The mark of `freshet setup`, which has no disk of its own: beside what it loads, of no data epoch."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def load(self) -> DemoMark | None:
+        """See DemoMarks.load."""
+        encoded: bytes | None = await self._connection.execute("GET", self._connection.keys.demo)
+        return None if encoded is None else msgspec.json.decode(encoded, type=DemoMark)
+
+    async def save(self, mark: DemoMark) -> None:
+        """See DemoMarks.save."""
+        await self._connection.execute("SET", self._connection.keys.demo, msgspec.json.encode(mark))
 
 
 class DemoLoader:
@@ -77,23 +110,18 @@ class DemoLoader:
         self,
         *,
         shop: DemoShop,
-        file: DemoMarkFile,
+        marks: DemoMarks,
         mark: DemoMark,
         publish: Publish,
         types: EventTypes,
         now_ms: Callable[[], int],
     ) -> None:
         self._shop = shop
-        self._file = file
+        self._marks = marks
         self._mark = mark
         self._publish = publish
         self._types = types
         self._now_ms = now_ms
-
-    @property
-    def total(self) -> int:
-        """Records in all."""
-        return len(self._shop.items) + len(self._shop.orders)
 
     async def run(self, said: Callable[[int], None], behind: Callable[[], Awaitable[int | None]]) -> None:
         """Publish what is not yet acknowledged, then wait until all of it is applied.
@@ -122,7 +150,7 @@ class DemoLoader:
 
     async def _note(self, said: Callable[[int], None], behind: Callable[[], Awaitable[int | None]]) -> int:
         """Save the mark; answers how many records are not applied, 1 when nobody knows."""
-        await asyncio.to_thread(self._file.save, self._mark)
+        await self._marks.save(self._mark)
         left = await behind()
         acknowledged = self._mark.items_done + self._mark.orders_done
         if left is not None:

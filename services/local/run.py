@@ -75,8 +75,7 @@ async def _serve(
         held.push_async_callback(connection.close)
         for warning in await connection.check():
             _say(f"store: {warning}")
-        file = DemoMarkFile(data_dir.demo_mark)
-        first = await decide(file, event_log, wish, _say)
+        first = await decide(DemoMarkFile(data_dir.demo_mark), event_log, wish, _say)
         if first is not None:
             await asyncio.to_thread(build_release, first.shop, settings.release_url, _say)
         metrics = Metrics()

@@ -33,6 +33,7 @@ class Keys:
         self.namespace = namespace
         self.meta = f"{namespace}:meta".encode()
         self.space = f"{namespace}:space".encode()
+        self.demo = f"{namespace}:demo".encode()  # how far `freshet setup --demo` has come; of no epoch
         self._channel = f"{namespace}:c:".encode()
 
     def profile(self, epoch: int, subject: str) -> bytes:
