@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(filter-out benchmarks/_%,$(wildcard benchmarks/[a-z]*.py)))
 
-.PHONY: help run train evaluate test check format bench chaos clean $(BENCHES)
+.PHONY: help run train evaluate test check check-deploy check-cluster test-cluster format bench chaos clean $(BENCHES)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,15 @@ check: $(VENV)/.dev ## formatting, lint, types, import contracts, house rules
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m pytest -q tests/house
+
+check-deploy: $(VENV)/.dev ## every manifest, strictly, without a cluster (seconds)
+	@$(BIN)/python -m tests.deploy
+
+check-cluster: $(VENV)/.dev ## a real API server's verdict on every manifest (KUBECONFIG says which)
+	@$(BIN)/python -m tests.cluster.verdicts $(ARGS)
+
+test-cluster: $(VENV)/.dev ## run it on a cluster with Knative and KEDA: see docs/OPERATIONS.md
+	@$(BIN)/python -m tests.cluster $(ARGS)
 
 format: $(VENV)/.dev ## put the code in shape
 	@$(BIN)/ruff format .
