@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.kafka.secured import SecuredBroker, secured_broker
 from tests.servers import KafkaBroker, KafkaMissingError, ValkeyServer, kafka_broker, valkey_server
+
+Broker = TypeVar("Broker", bound=KafkaBroker)
 
 # A slow machine is no failure: tests check behaviour, benchmarks check speed.
 settings.register_profile(
@@ -32,12 +36,17 @@ def valkey() -> Iterator[ValkeyServer]:
         yield server
 
 
+def needed_kafka() -> AbstractContextManager[KafkaBroker]:
+    """A broker of its own."""
+    return _needed(kafka_broker)
+
+
 @contextmanager
-def needed_kafka() -> Iterator[KafkaBroker]:
-    """A broker of its own. Skips where there is no Java and no Maven, unless FRESHET_REQUIRE_KAFKA=1."""
+def _needed(made: Callable[[], AbstractContextManager[Broker]]) -> Iterator[Broker]:
+    """What `made` makes. Skips where there is no Java and no Maven, unless FRESHET_REQUIRE_KAFKA=1."""
     with ExitStack() as stack:
         try:
-            broker = stack.enter_context(kafka_broker())
+            broker = stack.enter_context(made())
         except KafkaMissingError as error:
             if os.environ.get("FRESHET_REQUIRE_KAFKA") == "1":
                 pytest.fail(f"FRESHET_REQUIRE_KAFKA=1, but {error}", pytrace=False)
@@ -49,6 +58,13 @@ def needed_kafka() -> Iterator[KafkaBroker]:
 def kafka() -> Iterator[KafkaBroker]:
     """The Kafka broker that the tests share, `.bootstrap` host:port and `.url`."""
     with needed_kafka() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def locked_kafka() -> Iterator[SecuredBroker]:
+    """The Kafka broker that lets in who proves to be somebody, over TLS. Shared, as `kafka` is."""
+    with _needed(secured_broker) as broker:
         yield broker
 
 

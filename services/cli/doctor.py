@@ -117,8 +117,24 @@ async def _settings(patient: Patient) -> AsyncIterator[Finding]:
         yield Finding("warn", "settings", f"{settings.host} without keys", "set FRESHET_KEYS")
     else:
         yield Finding(
-            "ok", "settings", f"namespace {settings.namespace}, log {settings.log_url.split('@')[-1]}"
+            "ok",
+            "settings",
+            f"namespace {settings.namespace}, log {settings.log_url.split('@')[-1]}{_spoken(settings)}",
         )
+    told_to_all = settings.kafka_sasl_mechanism in {"PLAIN", "OAUTHBEARER"}
+    if told_to_all and settings.kafka_security_protocol == "SASL_PLAINTEXT":
+        what = "token" if settings.kafka_sasl_mechanism == "OAUTHBEARER" else "password"
+        mend = "FRESHET_KAFKA_SECURITY_PROTOCOL=SASL_SSL, and a listener that speaks it"
+        yield Finding("warn", "settings", f"Kafka's {what} crosses the network unencrypted", mend)
+
+
+def _spoken(settings: RunSettings) -> str:
+    """How Kafka is spoken to, and as whom; nothing for other logs."""
+    if not settings.log_url.startswith("kafka:"):
+        return ""
+    who = f" as {settings.kafka_username}" if settings.kafka_username else ""
+    by = f" by {settings.kafka_sasl_mechanism}" if settings.kafka_sasl_mechanism else ""
+    return f" over {settings.kafka_security_protocol}{who}{by}"
 
 
 async def _server(_patient: Patient) -> AsyncIterator[Finding]:

@@ -57,9 +57,12 @@ class Publisher:
             try:
                 await self._producer.start()
             except Exception as error:
+                told = str(error) or type(error).__name__
                 if not isinstance(error, LogError):
                     _log.exception("connecting to the event log failed")
-                self._trouble = str(error) or type(error).__name__
+                elif told != self._trouble:  # once, not at every attempt
+                    _log.error("no event log: %s", told)
+                self._trouble = told
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _RECONNECT_MAX_S)
             else:

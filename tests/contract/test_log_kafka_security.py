@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +16,9 @@ from services.log.open import open_log
 from services.log.protocol import LogUnavailableError, Topic
 from tests.contract.logs import appended, ends, member, numbered, opened, read, settings_of
 
-# The shared behaviour, once more over SASL_SSL: every client (producer, group member, lone reader, single
-# questions, admin) and what depends on how bytes arrive.
+# The shared behaviour once more, over SASL_SSL: what depends on how bytes arrive.
 from tests.contract.test_log_behaviour import (  # noqa: F401 - collected here again, with our `log_url`
     test_a_cancelled_fetch_loses_nothing,
-    test_a_new_group_starts_at_the_earliest_and_resumes_at_its_commit,
     test_a_reader_without_a_group_reads_all_and_commits_nothing,
     test_a_record_comes_back_as_it_went,
     test_bounds_and_reading_one_record,
@@ -31,47 +26,27 @@ from tests.contract.test_log_behaviour import (  # noqa: F401 - collected here a
     test_positions_follow_the_order_of_drafts_and_the_keys_place,
     test_the_size_bound_is_the_same,
 )
-from tests.kafka.installation import KafkaMissingError
 from tests.kafka.secured import (
     PASSWORD,
     STRANGER,
     STRANGER_PASSWORD,
     USER,
     SecuredBroker,
-    secured_broker,
     unsigned_token,
 )
 
 
-@pytest.fixture(scope="module")
-def broker() -> Iterator[SecuredBroker]:
-    """A broker that lets in who proves to be somebody."""
-    with ExitStack() as stack:
-        try:
-            broker = stack.enter_context(secured_broker())
-        except KafkaMissingError as error:
-            if os.environ.get("FRESHET_REQUIRE_KAFKA") == "1":
-                pytest.fail(f"FRESHET_REQUIRE_KAFKA=1, but {error}", pytrace=False)
-            pytest.skip(str(error))
-        yield broker
-
-
-def locked(broker: SecuredBroker, **changes: str) -> dict[str, str]:
-    """Settings of SASL_SSL with SCRAM."""
-    return {
-        "kafka_security_protocol": "SASL_SSL",
-        "kafka_sasl_mechanism": "SCRAM-SHA-512",
-        "kafka_username": USER,
-        "kafka_password": PASSWORD,
-        "kafka_ca_file": str(broker.ca_file),
-    } | changes
+@pytest.fixture
+def broker(locked_kafka: SecuredBroker) -> SecuredBroker:
+    """By its short name."""
+    return locked_kafka
 
 
 @pytest.fixture
 def log_url(broker: SecuredBroker, monkeypatch: pytest.MonkeyPatch) -> str:
     """Takes the place of the shared fixture; the settings come from the environment, as in a deployment."""
-    for name, value in locked(broker).items():
-        monkeypatch.setenv(f"FRESHET_{name.upper()}", value)
+    for name, value in broker.environment().items():
+        monkeypatch.setenv(name, value)
     return broker.sasl_ssl_url
 
 
@@ -96,7 +71,7 @@ async def refusal(url: str, namespace: str, **security: Any) -> str:
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "scram-sha-256"])
 def test_sasl_ssl_with_a_password(broker: SecuredBroker, namespace: str, mechanism: str) -> None:
-    security = locked(broker, kafka_sasl_mechanism=mechanism)
+    security = broker.locked(kafka_sasl_mechanism=mechanism)
     asyncio.run(there_and_back(broker.sasl_ssl_url, namespace, **security))
 
 
@@ -177,7 +152,7 @@ def test_a_refusal_names_the_setting_to_mend(broker: SecuredBroker, namespace: s
 
     async def scene() -> None:
         for url, changes, told in cases:
-            text = await refusal(url, namespace, **locked(broker, **changes))
+            text = await refusal(url, namespace, **broker.locked(**changes))
             assert [part for part in told if part not in text] == [], text
             assert PASSWORD not in text
 
@@ -185,7 +160,7 @@ def test_a_refusal_names_the_setting_to_mend(broker: SecuredBroker, namespace: s
 
 
 def test_who_has_no_rights_hears_which_to_grant(broker: SecuredBroker, namespace: str) -> None:
-    stranger = locked(broker, kafka_username=STRANGER, kafka_password=STRANGER_PASSWORD)
+    stranger = broker.locked(kafka_username=STRANGER, kafka_password=STRANGER_PASSWORD)
     topics, groups = 2, 3
     read_right, write_right, describe_right = 3, 4, 8
 
@@ -193,7 +168,7 @@ def test_who_has_no_rights_hears_which_to_grant(broker: SecuredBroker, namespace
         told = await refusal(broker.sasl_ssl_url, namespace, **stranger)
         assert "'stranger' lacks rights" in told
         assert f"on topics with the prefix {namespace}." in told
-        async with opened(broker.sasl_ssl_url, namespace, **locked(broker)) as (_, producer):
+        async with opened(broker.sasl_ssl_url, namespace, **broker.locked()) as (_, producer):
             await appended(producer, numbered(3))
         await allow(broker, topics, f"{namespace}.", [read_right, describe_right])
         told = await refusal(broker.sasl_ssl_url, namespace, **stranger)

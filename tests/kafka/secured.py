@@ -60,6 +60,20 @@ class SecuredBroker(KafkaBroker):
         """SSL by an address that the certificate does not name."""
         return f"kafka://127.0.0.1:{self.port + 4}"
 
+    def locked(self, **changes: str) -> dict[str, str]:
+        """Fields of LogSettings for `sasl_ssl_url` with SCRAM, as the user who may do everything."""
+        return {
+            "kafka_security_protocol": "SASL_SSL",
+            "kafka_sasl_mechanism": "SCRAM-SHA-512",
+            "kafka_username": USER,
+            "kafka_password": PASSWORD,
+            "kafka_ca_file": str(self.ca_file),
+        } | changes
+
+    def environment(self) -> dict[str, str]:
+        """The same as FRESHET_… variables."""
+        return {f"FRESHET_{name.upper()}": value for name, value in self.locked().items()}
+
     def _overrides(self) -> dict[str, str]:
         names = {"LOCKED": 2, "OAUTH": 3, "TLS": 4}
         listeners = {name: f"localhost:{self.port + at}" for name, at in names.items()}
