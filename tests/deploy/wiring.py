@@ -163,6 +163,9 @@ def topic_problems(objects: list[Object]) -> Iterator[str]:
     """Topics, groups, brokers, partitions and retention are those that the services use."""
     settings = log_settings(objects)
     brokers = settings.log_url.removeprefix("kafka://")
+    for broker in brokers.split(","):
+        if "." not in broker:
+            yield f"FRESHET_LOG_URL: {broker} is found from this namespace only; KEDA and Knative are in others"
     pairs = {topic_name(settings, topic): group_name(settings, group) for topic, group in GROUPS.items()}
     paths = {topic_name(settings, topic): path for topic, path in _PATHS.items()}
     read: dict[str, set[str]] = {"KafkaSource": set(), "ScaledObject": set()}

@@ -163,6 +163,13 @@ PUSH: list[tuple[str, Change, str]] = [
     ("wrong topic", lambda m: m[EVENTS]["spec"].update(topics=["freshet.events.g2"]), "freshet.events.g2"),
     ("wrong path", lambda m: m[EVENTS]["spec"]["sink"].update(uri="/items"), "posts to /items"),
     ("other brokers", lambda m: m[EVENTS]["spec"].update(bootstrapServers=["kafka:9092"]), "LOG_URL says"),
+    (
+        "brokers without a namespace",
+        lambda m: m["ConfigMap/freshet"]["data"].update(
+            FRESHET_LOG_URL="kafka://freshet-kafka-bootstrap:9092"
+        ),
+        "from this namespace only",
+    ),
     ("no items", lambda m: m.pop("KafkaSource/freshet-items"), "the profiler needs"),
     ("dead topic", lambda m: m["KafkaSink/freshet-dead"]["spec"].update(topic="dead"), "dead letters go to"),
     (
