@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
+from services.cli.parser_cost import cost_command
 from services.cli.parser_flags import (
     add_command,
     add_group,
@@ -101,6 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate_command(commands)
     _reading(commands)
     _operations(commands)
+    cost_command(commands)
     return parser
 
 
