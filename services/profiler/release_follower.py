@@ -15,7 +15,7 @@ from services.kernel.event_type import EventTypes
 from services.kernel.metrics import RELEASE_INFO, RELEASE_LOADS, Metrics
 from services.kernel.release import NoReleaseError, ReleaseError
 from services.profiler.item_lookup import ItemLookup
-from services.release.files import Release, open_release
+from services.release.files import ITEM_ROLES, Release, open_release
 from services.release.source import ReleaseSource
 from services.store.catalogue import CatalogueReader
 from services.store.errors import StoreError
@@ -133,6 +133,6 @@ class ReleaseFollower:
 
 def _open(source: ReleaseSource) -> Release:
     """Open the live release and warm what the first record would wait for."""
-    release = open_release(source.live())
+    release = open_release(source.live(), verify=ITEM_ROLES)
     release.has(0)
     return release

@@ -62,10 +62,16 @@ class Catalogue:
         self.category = np.zeros(FIRST_CAPACITY, dtype=np.int64)  # the first path as a whole; 0: none
         self._categories: dict[tuple[str, ...], int] = {}
         self._touched: set[int] = set()
+        self.whole_size = 0  # of the whole, where this is a part of it
         self._binding = self.prepare(release)
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def size(self) -> int:
+        """How many items there are in all; more than are here while the whole is still being loaded."""
+        return max(len(self._rows), self.whole_size)
 
     @property
     def row_count(self) -> int:
@@ -90,6 +96,10 @@ class Catalogue:
     def upsert(self, item: Item) -> int:
         """Add or replace an item; answers its row."""
         return self._put(item, encode_item(item), attach=True)
+
+    def take(self, raw: bytes) -> int:
+        """`upsert` of an item as it stands in the store. Raises PoisonError for bytes that are no item."""
+        return self._put(decode_item(raw), raw, attach=True)
 
     def _put(self, item: Item, raw: bytes, *, attach: bool) -> int:
         row = self._rows.get(item.item_id, -1)
@@ -310,14 +320,19 @@ class Catalogue:
         A scan over the release (about 2 ms at 100k items) the first time an item is asked for; kept while
         release and vector are in use. New items are in `nearest_new`.
         """
+        rows = self._binding.row_of_index[self.nearest_indices(row)]
+        return rows[rows >= 0]
+
+    def nearest_indices(self, row: int) -> NDArray[np.int32]:
+        """`nearest` by index in the release, of items that are not in the catalogue too."""
         binding = self._binding
         if binding.release is None:
-            return np.zeros(0, dtype=np.int64)
+            return np.zeros(0, dtype=np.int32)
         kept = binding.nearest.get(int(self.keys[row]))
         if kept is None:
             vector = self.vector(row)
             if vector is None:
-                return np.zeros(0, dtype=np.int64)
+                return np.zeros(0, dtype=np.int32)
             scores = binding.release.item_vectors @ vector
             few = min(NEAREST_KEPT, len(scores))
             best = np.argpartition(-scores, few - 1)[:few]
@@ -325,8 +340,7 @@ class Catalogue:
             if len(binding.nearest) >= NEAREST_ITEMS_MAX:
                 del binding.nearest[next(iter(binding.nearest))]
             binding.nearest[int(self.keys[row])] = kept
-        rows = binding.row_of_index[kept]
-        return rows[rows >= 0]
+        return kept
 
     def nearest_new(self, vector: FloatArray, n: int) -> RowArray:
         """Up to `n` rows of items that are not in the release, nearest first."""

@@ -63,7 +63,7 @@ class Demand:
             missing = rows[np.isnan(logs)]
             self._log_counts[missing] = self._snapshot.log_counts(self._catalogue.keys[missing])
             logs = self._log_counts.take(rows)
-        mean, spread = self._snapshot.popularity_scale(len(self._catalogue))
+        mean, spread = self._snapshot.popularity_scale(self._catalogue.size)
         return (logs - mean) / spread
 
     def trend(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:

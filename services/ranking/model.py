@@ -6,6 +6,7 @@ import itertools
 import math
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -64,11 +65,14 @@ class OnnxModel:
     inputs.
     """
 
-    def __init__(self, release: Release, custom_types: str = "", *, warm: bool = True) -> None:
+    def __init__(
+        self, release: Release, custom_types: str = "", *, warm: bool = True, hurry: bool = False
+    ) -> None:
         """Load, check against the contract and warm up. Raises ReleaseError that names what does not fit.
 
         `custom_types` are the deployment's own event types, as FRESHET_EVENT_TYPES has them. Without `warm`
-        the graph is not run yet: for whoever wants to see each run fail by itself (`probe`).
+        the graph is not run yet: for whoever wants to see each run fail by itself (`probe`). In a `hurry` no
+        more is done than the first answer needs; `complete` does the rest.
         """
         self._release = release
         graph = release.manifest.graphs.get(MODEL)
@@ -87,12 +91,21 @@ class OnnxModel:
             if len(spec.shape) > 1 and isinstance(size := spec.shape[1], int)
         }
         self._feeds = FeedMaker(release, [spec.name for spec in found.inputs], sizes, custom_types)
-        self.scale = _scale_of(release.item_vectors)
         # The second stage, where the release has one.
         self.ranker = OnnxRanker(release) if RANKER in release.manifest.graphs else None
-        self._batch_from = 1
+        self._batch_from = 2 * BATCHES_TRIED[-1] if hurry else 1
         self.signature = found
-        self.run_s = self._warm_up() if warm else 0.0
+        self.run_s = 0.0
+        if hurry:
+            self.run_s = self._first_runs()
+        elif warm:
+            self.complete()
+
+    @cached_property
+    def scale(self) -> SimilarityScale:
+        """How the scores of all items spread."""
+        moments = self._release.item_moments
+        return SimilarityScale(moments[0], moments[1:])
 
     @property
     def release(self) -> Release:
@@ -142,31 +155,40 @@ class OnnxModel:
         order = np.lexsort((best, -found), axis=1)
         return np.take_along_axis(best, order, axis=1), np.take_along_axis(found, order, axis=1)
 
-    def _warm_up(self) -> float:
-        """The first run of a shape plans memory and reads the mapped pages; nobody should wait for that.
+    def complete(self) -> None:
+        """Make what is made at first use, check the tables, and find out from which size on batches pay.
 
-        Answers the seconds that a warm run of one question takes.
+        The first run of a shape plans memory; nobody should wait for that. May run in a thread beside
+        answers. Raises ReleaseError.
         """
         self._release.warm_up()
+        if self.ranker is not None:
+            self.ranker.tables.check(self._release)
+        _ = self.scale
+        self.run_s = self._first_runs(WARM_RUNS)
+        times_s = {size: self._timed(size, WARM_RUNS) for size in BATCHES_TRIED}
+        cheaper = (size for size in BATCHES_TRIED if times_s[size] < size * self.run_s)
+        self._batch_from = next(cheaper, 2 * BATCHES_TRIED[-1])
+
+    def _first_runs(self, warm_runs: int = 1) -> float:
+        """A cold run, then warm ones of one question each; the seconds that the fastest takes."""
         nobody = Profile.empty(self._release.space.at(0))
         try:
             answers = self._run([ModelQuestion(nobody, 0)])
-            times_s = {size: self._timed(size) for size in (1, *BATCHES_TRIED)}
+            time_s = self._timed(1, warm_runs)
         except ReleaseError:
             raise
         except Exception as error:
             raise ReleaseError(f"the graph {MODEL!r} fails on an empty profile: {error}") from error
         if len(answers) != 1:
             raise ReleaseError(f"the graph {MODEL!r} gave {len(answers)} rows for one user")
-        cheaper = (size for size in BATCHES_TRIED if times_s[size] < size * times_s[1])
-        self._batch_from = next(cheaper, 2 * BATCHES_TRIED[-1])
-        return times_s[1]
+        return time_s
 
-    def _timed(self, size: int) -> float:
-        """Seconds that a warm run of `size` questions takes."""
+    def _timed(self, size: int, runs: int) -> float:
+        """Seconds that a warm run of `size` questions takes, the fastest of some."""
         nobody = ModelQuestion(Profile.empty(self._release.space.at(0)), 0)
         times_s = [time.perf_counter()]
-        for _ in range(WARM_RUNS):
+        for _ in range(runs):
             self._run([nobody] * size)
             times_s.append(time.perf_counter())
         return min(after - before for before, after in itertools.pairwise(times_s))
@@ -187,15 +209,3 @@ def _answer(indices: IndexArray, scores: FloatArray, vector: FloatArray | None, 
     if not usable.all():
         indices, scores = indices[usable], scores[usable]
     return ModelAnswer(indices, scores, vector)
-
-
-def _scale_of(vectors: FloatArray) -> SimilarityScale:
-    """One pass over the mapped matrix in pieces, which also brings its pages in."""
-    items, d = vectors.shape
-    total, squares = np.zeros(d), np.zeros((d, d))
-    for start in range(0, items, 8192):
-        piece = np.asarray(vectors[start : start + 8192])
-        total += piece.sum(axis=0, dtype=np.float64)
-        squares += piece.T @ piece
-    mean = total / items
-    return SimilarityScale(mean, squares / items - np.outer(mean, mean))

@@ -22,6 +22,7 @@ FORWARD: Final = "transitions"
 BACKWARD: Final = "transitions_back"
 NEAR, WIDE = 0, 1
 ROW_MAX: Final = 128  # neighbours of an item; weaker ones are chance
+_CHECKED_AT_ONCE: Final = 1 << 20
 
 
 class Spread(NamedTuple):
@@ -53,7 +54,6 @@ class Transitions:
             starts.shape == (release.manifest.items + 1,)
             and items.shape == (int(starts[-1]),)
             and shares.shape == (len(items), 2)
-            and (not len(items) or 0 <= int(items.min()) <= int(items.max()) < release.manifest.items)
         )
         if not fits:
             raise ReleaseError(
@@ -61,6 +61,15 @@ class Transitions:
                 f"{release.manifest.items} items, expected [items + 1], [m] and [m, 2]"
             )
         return cls(starts, items, shares)
+
+    def check(self, release: Release, role: str) -> None:
+        """Raise ReleaseError unless every neighbour is an item of the release. Reads all of the table."""
+        for start in range(0, len(self._items), _CHECKED_AT_ONCE):
+            piece = self._items[start : start + _CHECKED_AT_ONCE]
+            if not 0 <= int(piece.min()) <= int(piece.max()) < release.manifest.items:
+                raise ReleaseError(
+                    f"{role} of {release.name} names items outside 0 to {release.manifest.items - 1}"
+                )
 
     def row(self, index: int, n: int) -> NDArray[np.int32]:
         """Indices of the `n` strongest neighbours of an item; none for index -1."""
@@ -93,3 +102,9 @@ class Tables(NamedTuple):
     def open(cls, release: Release) -> Tables:
         """Map them. Raises ReleaseError where one does not fit the release."""
         return cls(Transitions.open(release, FORWARD), Transitions.open(release, BACKWARD))
+
+    def check(self, release: Release) -> None:
+        """Raise ReleaseError where one names an item that the release does not have."""
+        for table, role in ((self.forward, FORWARD), (self.backward, BACKWARD)):
+            if table is not None:
+                table.check(release, role)

@@ -178,6 +178,7 @@ async def _rank_all(
         answers = {}
         state.tally.fell("model", "swapped")
     until.mark("model")
+    await _first_items(state, profile, requests, answers, until)
     ranking_state = state.ranking()
     rankings: list[Ranking] = []
     shown: frozenset[str] = frozenset()
@@ -189,6 +190,26 @@ async def _rank_all(
         if dedupe:
             shown |= {item.item_id for item in ranking.items if item.item_id is not None}
     return rankings
+
+
+async def _first_items(
+    state: State,
+    profile: Profile | None,
+    requests: Sequence[RankRequest],
+    answers: dict[int, ModelAnswer],
+    until: Deadline,
+) -> None:
+    """While the catalogue is still being loaded: have here what these lists are made of."""
+    first = state.catalogue.first
+    if first is None or state.live.trouble is not None:
+        return
+    wanted = first.want_for(profile, requests, answers.values(), state.aggregates.aggregates)
+    try:
+        await within(wanted, until.part(MODEL_SHARE))
+    except LateError:
+        state.tally.fell("items", "late")
+    except StoreError:
+        state.tally.fell("items", "store")
 
 
 async def _ask_model(
@@ -283,7 +304,7 @@ def _shape(state: State, row: Row, ranking: Ranking, query: Query, names: dict[i
             "reason": ranked.reason,
         }
         if query.fields:
-            item = catalogue.item(ranked.row) if ranked.row >= 0 else None
+            item = catalogue.get(item_id)
             shaped.update({name: getattr(item, name, None) for name in query.fields})
         items.append(shaped)
     release = ranking.release or ""

@@ -43,6 +43,11 @@ class MicroBatcher(Generic[Q, R]):
         self.batches = 0
         self.answered = 0
 
+    @property
+    def inline(self) -> bool:
+        """Whether batches run on the event loop."""
+        return self._thread is None
+
     def ask(self, question: Q) -> asyncio.Future[R]:
         """Queue a question. Raises BusyError when MAX_WAITING already stand there, or after `close`."""
         if self._closed or len(self._waiting) >= MAX_WAITING:

@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterable
 
 from services.kernel.event import PoisonError
 from services.kernel.item import decode_item
+from services.ranking.aggregates import Aggregates
 from services.ranking.catalogue import Catalogue
+from services.ranking.model import OnnxModel
+from services.recommender.first_items import FirstItems
 from services.recommender.live_epoch import LiveEpoch
 from services.release.files import Release
 from services.store.catalogue import CatalogueReader, Cursor
@@ -22,6 +25,8 @@ POLL_S = 0.1
 RETRY_S = 0.5  # while the store is away
 SCAN_BATCH = 1000  # items a step of the first load; some ms of the loop each
 CHANGES_BATCH = 500
+# The request that woke the service is answered first; what loads the catalogue would take its core.
+LOAD_AFTER_S = 0.1
 
 
 class CatalogueFollower:
@@ -42,6 +47,23 @@ class CatalogueFollower:
         self.epoch = 0
         self.catalogue = Catalogue()
         self.loaded = False
+        self.whole = asyncio.Event()  # set with `loaded`
+        self.first: FirstItems | None = None  # what fills `catalogue` until it is loaded
+
+    @property
+    def usable(self) -> bool:
+        """Whether lists can be made: of the whole catalogue, or of what is fetched for each."""
+        return self.loaded or (self.first is not None and len(self.catalogue) > 0)
+
+    async def begin(self, model: OnnxModel, aggregates: Aggregates) -> None:
+        """Be usable before all is loaded. Raises StoreError."""
+        meta = self._live.meta
+        if self.loaded or meta is None:
+            return
+        first = FirstItems(self._reader, meta.epoch, Catalogue(model.release), model)
+        await first.seed(aggregates)
+        if len(first.catalogue):
+            self.first, self.catalogue = first, first.catalogue
 
     async def load(self) -> None:
         """Load everything beside what is served, then swap. Raises StoreError.
@@ -70,13 +92,14 @@ class CatalogueFollower:
         # 4.
         if self._release_of() is not release:
             catalogue.bind(self._release_of())
-        self.catalogue, self._sorted_ids = catalogue, ids
+        self.catalogue, self._sorted_ids, self.first = catalogue, ids, None
         self._cursor, self.epoch, self._store_id = cursor, meta.epoch, meta.store_id
         # 5.
         while await self.catch_up():
             pass
         if self._cursor is not None:
             self.loaded = True
+            self.whole.set()
             log.info("catalogue of epoch %d loaded: %d items", meta.epoch, len(ids))
 
     async def catch_up(self) -> bool:
@@ -123,6 +146,8 @@ class CatalogueFollower:
 
     async def run(self) -> None:
         """Load, follow, load anew when the epoch or the store is another or changes were lost; for ever."""
+        if self.first is not None:
+            await asyncio.sleep(LOAD_AFTER_S)
         while True:
             meta = self._live.meta
             try:

@@ -7,16 +7,16 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from services.kernel.bank import Space
 from services.kernel.event_type import EventTypes
-from services.kernel.release import NoReleaseError, ReleaseError
+from services.kernel.release import MANIFEST_FILE, NoReleaseError, ReleaseError
 from services.ranking.inputs import ModelQuestion
 from services.ranking.model import ModelAnswer, OnnxModel
 from services.recommender.batching import MicroBatcher
-from services.release.files import Release, open_release
+from services.release.files import Release, open_release, verify_files
 from services.release.source import ReleaseSource
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 RETRY_REFUSED_S = 30.0
 # A faster model runs on the event loop: a hop to a thread and back takes as much CPU, and adds to latency.
 INLINE_BELOW_S = 0.0005
+# The request that woke the service is answered first.
+PROVE_AFTER_S = 0.5
 HISTORY = 20  # what GET /releases tells
 
 
@@ -56,8 +58,12 @@ async def _nothing_to_prepare(_release: Release) -> None:
 class ReleaseFollower:
     """`serving` is the release in use, None until the first is loaded.
 
-    `prepare` is awaited before a swap, `swapped` called on the event loop right after it, `counted` with
-    "loaded" or "refused".
+    `prepare` is awaited before a swap, `swapped` called on the event loop right after it (with None when the
+    release is withdrawn), `counted` with "loaded" or "refused".
+
+    The first release is taken as it lies, its sizes checked: whoever promoted or fetched it has hashed it,
+    and a start would take twice as long. It is hashed right after, and withdrawn should it be another than
+    its manifest says. Every later one is hashed before it is taken.
     """
 
     def __init__(
@@ -67,7 +73,7 @@ class ReleaseFollower:
         *,
         custom_types: str = "",
         prepare: Callable[[Release], Awaitable[None]] = _nothing_to_prepare,
-        swapped: Callable[[Serving], None] = lambda _: None,
+        swapped: Callable[[Serving | None], None] = lambda _: None,
         counted: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._source = source
@@ -77,6 +83,7 @@ class ReleaseFollower:
         self._swapped = swapped
         self._counted = counted
         self._retry_at_s = 0.0
+        self._unproven: Serving | None = None  # taken in a hurry: its files are not hashed yet
         self.serving: Serving | None = None
         self.live_name: str | None = None
         self.trouble: str | None = "no release has been looked for yet"
@@ -102,7 +109,8 @@ class ReleaseFollower:
             if time.monotonic() < self._retry_at_s:
                 return False
             # 2.
-            serving = await asyncio.to_thread(self._load)
+            hurry = self.serving is None and not self.refused
+            serving = await asyncio.to_thread(self._load, hurry)
             await self._prepare(serving.release)
         except NoReleaseError as error:
             self._note(str(error))
@@ -114,6 +122,7 @@ class ReleaseFollower:
         # 3.
         old, self.serving = self.serving, serving
         self._swapped(serving)
+        self._unproven = serving if hurry else None
         self.trouble = None
         if old is not None:
             old.batcher.close()
@@ -122,21 +131,38 @@ class ReleaseFollower:
         log.info("release %s is in use, loaded in %.0f ms", serving.release.name, serving.took_ms)
         return True
 
-    def _load(self) -> Serving:
+    def _load(self, hurry: bool) -> Serving:
         started_s = time.perf_counter()
-        release = open_release(self._source.live())
-        model = OnnxModel(release, self._custom_types)
+        release = open_release(self._source.live(), verify=not hurry)
+        model = OnnxModel(release, self._custom_types, hurry=hurry)
         return Serving(
             release=release,
             model=model,
-            batcher=MicroBatcher(
-                model.run, name=f"model-{release.name}", inline=model.run_s < INLINE_BELOW_S
-            ),
+            batcher=_batcher_of(model),
             space=release.space.at(0),
             types=EventTypes(self._custom_types, release.event_weights),
             loaded_at_ms=time.time_ns() // 1_000_000,
             took_ms=(time.perf_counter() - started_s) * 1000,
         )
+
+    async def _prove(self, serving: Serving) -> None:
+        """Do for a release taken in a hurry what is done for all others before."""
+        try:
+            await asyncio.to_thread(_prove, serving)
+        except Exception as error:
+            if not (serving.release.path / MANIFEST_FILE).exists():
+                log.warning("release %s was removed before it was hashed; it serves on", serving.release.name)
+                return
+            self._refuse(serving.release.name, error)
+            if self.serving is serving:
+                self.serving = None
+                self._swapped(None)
+                serving.batcher.close()
+            return
+        batcher = _batcher_of(serving.model)
+        if self.serving is serving and batcher.inline != serving.batcher.inline:  # it is timed better now
+            self.serving = replace(serving, batcher=batcher)
+            serving.batcher.close()
 
     def _refuse(self, name: str, error: Exception) -> None:
         reason = str(error) or type(error).__name__
@@ -156,6 +182,10 @@ class ReleaseFollower:
     async def run(self) -> None:
         """Look again every poll interval, for ever."""
         while True:
+            unproven, self._unproven = self._unproven, None
+            if unproven is not None:
+                await asyncio.sleep(PROVE_AFTER_S)
+                await self._prove(unproven)
             await self.look()
             await asyncio.sleep(self._poll_s)
 
@@ -163,3 +193,12 @@ class ReleaseFollower:
         """Take no more questions."""
         if self.serving is not None:
             self.serving.batcher.close()
+
+
+def _batcher_of(model: OnnxModel) -> MicroBatcher[ModelQuestion, ModelAnswer]:
+    return MicroBatcher(model.run, name=f"model-{model.release.name}", inline=model.run_s < INLINE_BELOW_S)
+
+
+def _prove(serving: Serving) -> None:
+    verify_files(serving.release.path, serving.release.manifest)
+    serving.model.complete()

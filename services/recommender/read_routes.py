@@ -50,6 +50,11 @@ def read_router(state: State) -> Router:
             limit, after = _page_of(parameters_of(request))
         except QueryError as error:
             raise problem_of(error) from None
+        try:
+            await within(state.catalogue.whole.wait(), READ_S)
+        except LateError:
+            detail = "the catalogue is still being loaded; try again"
+            raise ProblemError(Problem(503, "not_ready", detail, retry_after_s=1)) from None
         ids = state.catalogue.page(after, limit + 1)
         catalogue = state.catalogue.catalogue
         rows = [row for item_id in ids[:limit] if (row := catalogue.row_of(item_id)) >= 0]

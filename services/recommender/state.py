@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 
 from services.kernel.event_type import EventTypes
 from services.kernel.metrics import (
@@ -30,6 +31,7 @@ from services.release.source import ReleaseSource
 from services.store.aggregates import AggregateReader
 from services.store.catalogue import CatalogueReader
 from services.store.connection import Connection, connect
+from services.store.errors import StoreError
 from services.store.meta import MetaStore
 from services.store.profiles import ProfileStore
 from services.store.trigger import Trigger
@@ -66,7 +68,7 @@ class State:
         profile_store = ProfileStore(self.connection)
         self.trigger = Trigger(self.connection)
         self.releases = ReleaseFollower(
-            ReleaseSource(settings.release_url),
+            ReleaseSource(settings.release_url, settings.cache_dir),
             settings.release_poll_ms,
             custom_types=settings.event_types,
             prepare=self._prepare,
@@ -102,7 +104,13 @@ class State:
         catalogue = self.catalogue.catalogue
         self._prepared = catalogue, await asyncio.to_thread(catalogue.prepare, release)
 
-    def _swapped(self, serving: Serving) -> None:
+    def _swapped(self, serving: Serving | None) -> None:
+        info = self.metrics.gauge(RELEASE_INFO)
+        info.clear()
+        if serving is None:  # withdrawn
+            self.types = EventTypes(self.settings.event_types)
+            self.catalogue.catalogue.bind(None)
+            return
         self.types = serving.types
         catalogue, binding = self._prepared or (None, None)
         self._prepared = None
@@ -110,8 +118,6 @@ class State:
             catalogue.bind(binding)
         else:  # the catalogue was loaded anew meanwhile
             self.catalogue.catalogue.bind(serving.release)
-        info = self.metrics.gauge(RELEASE_INFO)
-        info.clear()
         info.labels("recommender", serving.release.name).set(1)
 
     def _count_release(self, outcome: str) -> None:
@@ -119,10 +125,20 @@ class State:
 
     async def __aenter__(self) -> State:
         """Look once at store and release, so that the first answer has them, then follow both."""
-        await asyncio.gather(self.live.look(), self.releases.look())
+        await asyncio.gather(self._look_at_store(), self.releases.look())
+        serving = self.releases.serving
+        if serving is not None and self.live.trouble is None:
+            with suppress(StoreError):  # LiveEpoch says so; all is loaded when the store is back
+                await self.catalogue.begin(serving.model, self.aggregates.aggregates)
         for follower in (self.live, self.releases, self.catalogue, self.aggregates):
             self._tasks.append(asyncio.create_task(follower.run(), name=type(follower).__name__))
         return self
+
+    async def _look_at_store(self) -> None:
+        await self.live.look()
+        if self.live.trouble is None:
+            with suppress(StoreError):
+                await self.aggregates.refresh()
 
     async def __aexit__(self, *_: object) -> None:
         self.stopping.set()
@@ -145,7 +161,7 @@ class State:
                 await self.connection.ping()
         except Exception as error:
             return f"the store does not answer: {str(error) or type(error).__name__}"
-        if not self.catalogue.loaded:
+        if not self.catalogue.usable:
             return "the catalogue is still being loaded"
         if not self.aggregates.loaded:
             return "trending and popular are still being loaded"

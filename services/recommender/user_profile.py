@@ -34,6 +34,8 @@ async def describe_user(state: State, user_id: str, profile: Profile | None) -> 
             "interests": [],
             "expires_in_s": None,
         }
+    if state.catalogue.first is not None:
+        await state.catalogue.first.want(profile.ring["item"].tolist())
     catalogue = state.catalogue.catalogue
     entries = profile.ring[::-1].tolist()
     ids: dict[int, str] = {}

@@ -106,9 +106,11 @@ class ItemEncoder:
         self.config = config
         self.d = int(projection.shape[1])
         self._projection = projection.astype(np.float32, copy=False)
-        documents = 1 + config.documents
-        # idf by bucket: a logarithm here, not one a feature.
-        self._rarity = [max(1.0 + math.log(documents / (1 + n)), 0.0) for n in document_counts.tolist()]
+        self._documents = 1 + config.documents
+        self._counts = document_counts
+        self._rarities: dict[
+            int, float
+        ] = {}  # of the buckets met so far; a table of all would hold up a start
 
     @classmethod
     def open(cls, projection: Path, document_counts: Path, config: Path) -> ItemEncoder:
@@ -125,14 +127,22 @@ class ItemEncoder:
 
     def row_of(self, features: dict[int, str]) -> dict[int, float]:
         """`row` of features that are hashed already."""
-        dimensions, kinds, rarity = self.config.dimensions, self.config.kind_weights, self._rarity
+        dimensions, kinds = self.config.dimensions, self.config.kind_weights
         row: dict[int, float] = {}
         for hashed, kind in features.items():
-            value = rarity[hashed & 0xFFFF] * kinds.get(kind, 0.0)
+            value = self._rarity(hashed & 0xFFFF) * kinds.get(kind, 0.0)
             column = (hashed >> 17) % dimensions
             row[column] = row.get(column, 0.0) + (value if hashed >> 16 & 1 else -value)
         length = math.sqrt(math.fsum(value * value for value in row.values()))
         return {column: value / length for column, value in row.items()} if length > 0 else {}
+
+    def _rarity(self, bucket: int) -> float:
+        """idf: a logarithm once a bucket, not one a feature."""
+        found = self._rarities.get(bucket)
+        if found is None:
+            found = max(1.0 + math.log(self._documents / (1 + int(self._counts[bucket]))), 0.0)
+            self._rarities[bucket] = found
+        return found
 
     def vector(self, item: Item) -> FloatArray | None:
         """f32[d] of length 1, or None for an item whose metadata says nothing."""

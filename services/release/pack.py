@@ -26,7 +26,7 @@ from services.kernel.release import (
     content_name,
     encode_manifest,
 )
-from services.release.files import checksums_text, sha256_of
+from services.release.files import checksums_text, moments_of, sha256_of
 
 # Arrays start on a page of their own file, so that a runtime can map them where they lie.
 ALIGN_BYTES: Final = 4096
@@ -79,6 +79,7 @@ def finish(directory: Path, draft: Draft, now_ms: int) -> Path:
     Every file in it becomes an artefact whose role is its name without the ending. Raises ReleaseError where
     the result breaks the contract. A directory of that name is the same release, and stays.
     """
+    _save_derived(directory)
     files = sorted(path for path in directory.iterdir() if path.is_file())
     roles = [path.name.split(".", 1)[0] for path in files]
     if twice := sorted({role for role in roles if roles.count(role) > 1}):
@@ -107,6 +108,14 @@ def finish(directory: Path, draft: Draft, now_ms: int) -> Path:
     (directory / CHECKSUMS_FILE).write_text(checksums_text(directory, names))
     directory.chmod(0o755)  # mkdtemp's 0700 would lock out the services that run as somebody else
     return settle(directory, directory.parent / manifest.name)
+
+
+def _save_derived(directory: Path) -> None:
+    """What each start would work out anew: the order of the keys, the spread of the scores."""
+    if (keys := directory / "item_keys.npy").exists():
+        save_array(directory, "item_order.npy", np.argsort(np.load(keys), kind="stable").astype(np.int64))
+    if (vectors := directory / "item_vectors.npy").exists():
+        save_array(directory, "item_moments.npy", moments_of(np.load(vectors, mmap_mode="r")))
 
 
 def settle(directory: Path, target: Path) -> Path:

@@ -211,7 +211,8 @@ def test_an_input_outside_the_contract_is_named(tmp_path: Path) -> None:
 def test_a_file_that_is_no_graph_is_refused(release: Release, shop_items: list[Item], tmp_path: Path) -> None:
     nodes, constants = last_item_graph()
     folder = own_release(tmp_path, nodes, [HISTORY], [USER], constants)
-    (folder / "model.onnx").write_bytes(b"no graph")
+    graph = folder / "model.onnx"
+    graph.write_bytes(b"no graph".ljust(graph.stat().st_size))
     with pytest.raises(ReleaseError, match=r"model\.onnx of own-.* cannot be loaded"):
         OnnxModel(open_release(folder, verify=False))
 
