@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from services.cli.failure import CommandError
 from services.cli.output import say
@@ -16,6 +17,9 @@ from services.local.data_dir import DataDir
 from services.local.embedded_valkey import EmbeddedValkey
 from services.local.failure import LocalError
 from services.local.settings import RunSettings
+
+if TYPE_CHECKING:
+    from services.release.source import ReleaseSource
 
 
 @contextmanager
@@ -51,6 +55,13 @@ def release_url(given: str | None) -> str:
     if "release_url" in settings.model_fields_set:
         return settings.release_url
     return str(DataDir(RunSettings.from_environment().data_dir).releases)
+
+
+def release_source(url: str) -> ReleaseSource:
+    """The releases behind a URL; what is not local is copied to FRESHET_CACHE_DIR. Raises ReleaseError."""
+    from services.release.source import ReleaseSource
+
+    return ReleaseSource(url, ReleaseSettings.from_environment().cache_dir)
 
 
 def is_expected(error: Exception) -> bool:

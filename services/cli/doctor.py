@@ -221,9 +221,11 @@ async def _lag(patient: Patient) -> AsyncIterator[Finding]:
 
 
 async def _release(patient: Patient) -> AsyncIterator[Finding]:
-    url = patient.settings.release_url
+    settings = patient.settings
     try:
-        directory = await asyncio.to_thread(lambda: ReleaseSource(url).live())
+        directory = await asyncio.to_thread(
+            lambda: ReleaseSource(settings.release_url, settings.cache_dir).live()
+        )
         manifest = (await asyncio.to_thread(open_release, directory)).manifest
     except NoReleaseError as error:
         yield Finding("warn", "release", str(error), "freshet release init")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from services.cli.backend import release_url
+from services.cli.backend import release_source, release_url
 from services.cli.failure import EXIT_OK, CommandError
 from services.cli.history import read_history, rules_of_deployment
 from services.cli.output import print_json, print_line, print_table, say
@@ -118,9 +118,8 @@ def _plot_path(text: str | None) -> Path | None:
 def _release(url: str) -> Release:
     """A release directory, or the live one of a root."""
     from services.release.files import open_release
-    from services.release.source import ReleaseSource
 
-    return open_release(ReleaseSource(url).live())
+    return open_release(release_source(url).live())
 
 
 def _items(url: str | None, release: Release) -> Sequence[Item]:

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from services.cli.backend import release_url
+from services.cli.backend import release_source, release_url
 from services.cli.failure import EXIT_OK, CommandError
 from services.cli.output import print_json, print_line, say
 from services.kernel.bank import DEFAULT_GAMMAS
 from services.kernel.event_type import EventTypes
 from services.kernel.settings import EventSettings
+from services.release.place import shown_url
 
 # What `check` takes for a catalogue where it is given a graph alone.
 NO_TABLE = ("item-0",)
@@ -35,13 +36,15 @@ def pack(arguments: argparse.Namespace) -> int:
     if arguments.promote:
         promote(url, name, _now_ms())
     if arguments.as_json:
-        print_json({"release": name, "live": arguments.promote, "url": url, "advice": _texts(advice)})
+        print_json(
+            {"release": name, "live": arguments.promote, "url": shown_url(url), "advice": _texts(advice)}
+        )
         return EXIT_OK
     _say_advice(advice)
     if arguments.promote:
-        print_line(f"{name} is live at {url}")
+        print_line(f"{name} is live at {shown_url(url)}")
     elif arguments.publish:
-        print_line(f"{name} published; `freshet release promote {name}` makes it live; {url}")
+        print_line(f"{name} published; `freshet release promote {name}` makes it live; {shown_url(url)}")
     else:
         folder = Path(url) / name
         print_line(f"{folder}: packed, all checks passed; `freshet release publish {folder} --promote`")
@@ -54,12 +57,11 @@ def check(arguments: argparse.Namespace) -> int:
     from services.ranking.probe import require_sound
     from services.release.files import open_release
     from services.release.repository import check as check_files
-    from services.release.source import ReleaseSource
 
     path = (
         Path(arguments.directory)
         if arguments.directory
-        else ReleaseSource(release_url(arguments.release_url)).live()
+        else release_source(release_url(arguments.release_url)).live()
     )
     if path.is_file():
         return _check_file(arguments, path)

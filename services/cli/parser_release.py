@@ -18,7 +18,7 @@ user_vector, or takes bank, needs its own."""
 
 
 def release_commands(commands: Any) -> None:
-    """init, list, promote, check, pack, publish."""
+    """init, list, promote, remove, check, pack, publish."""
     release = add_group(commands, "release", "build, check and switch releases")
     init = add_command(
         release, "init", "releases:init", "build a day-0 release from the catalogue and promote it"
@@ -28,6 +28,10 @@ def release_commands(commands: Any) -> None:
     listing = add_command(release, "list", "releases:listing", "list releases, the live one marked")
     promote = add_command(release, "promote", "releases:promote", "make a published release the live one")
     promote.add_argument("name", help="as `freshet release list` shows it")
+    remove = add_command(
+        release, "remove", "releases:remove", "take releases away where they live; never the live one"
+    )
+    remove.add_argument("names", nargs="+", metavar="NAME", help="as `freshet release list` shows it")
     check = add_command(
         release, "check", "packing:check", "check a release or an ONNX file against the contract, and run it"
     )
@@ -62,6 +66,6 @@ def release_commands(commands: Any) -> None:
     )
     publish.add_argument("directory")
     publish.add_argument("--promote", action="store_true", help="and make it the live one")
-    for command in (init, listing, promote, check, pack, publish):
+    for command in (init, listing, promote, remove, check, pack, publish):
         command.add_argument("--release-url", metavar="URL", help="default: FRESHET_RELEASE_URL")
         json_flag(command)

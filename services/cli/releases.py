@@ -1,4 +1,4 @@
-"""`freshet release`: build, list, publish and promote. `packing` has the rest."""
+"""`freshet release`: build, list, publish, promote and remove. `packing` has the rest."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from services.cli.output import print_json, print_line, print_table, say
 from services.kernel.item import Item, decode_item, parse_item
 from services.kernel.release import ReleaseError
 from services.local.settings import RunSettings
+from services.release.place import shown_url
 
 
 def init(arguments: argparse.Namespace) -> int:
@@ -32,9 +33,9 @@ def init(arguments: argparse.Namespace) -> int:
     if not arguments.no_promote:
         promote(url, name, now_ms)
     if arguments.as_json:
-        print_json({"release": name, "live": not arguments.no_promote, "url": url})
+        print_json({"release": name, "live": not arguments.no_promote, "url": shown_url(url)})
     else:
-        print_line(f"{name} {'published' if arguments.no_promote else 'is live'} at {url}")
+        print_line(f"{name} {'published' if arguments.no_promote else 'is live'} at {shown_url(url)}")
     return EXIT_OK
 
 
@@ -47,7 +48,7 @@ def listing(arguments: argparse.Namespace) -> int:
     if arguments.as_json:
         print_json([entry._asdict() for entry in found])
     elif not found:
-        say(f"no releases at {url}; `freshet release init` builds one from the catalogue")
+        say(f"no releases at {shown_url(url)}; `freshet release init` builds one from the catalogue")
     else:
         rows = [
             [
@@ -70,9 +71,23 @@ def promote(arguments: argparse.Namespace) -> int:
     url = release_url(arguments.release_url)
     switch(url, arguments.name, _now_ms())
     if arguments.as_json:
-        print_json({"release": arguments.name, "live": True, "url": url})
+        print_json({"release": arguments.name, "live": True, "url": shown_url(url)})
     else:
-        print_line(f"{arguments.name} is live at {url}")
+        print_line(f"{arguments.name} is live at {shown_url(url)}")
+    return EXIT_OK
+
+
+def remove(arguments: argparse.Namespace) -> int:
+    """Take releases away; never the live one."""
+    from services.release.repository import remove as take_away
+
+    url = release_url(arguments.release_url)
+    for name in arguments.names:
+        take_away(url, name)
+        if not arguments.as_json:
+            print_line(f"{name} is removed from {shown_url(url)}")
+    if arguments.as_json:
+        print_json({"removed": arguments.names, "url": shown_url(url)})
     return EXIT_OK
 
 
@@ -92,12 +107,12 @@ def publish(arguments: argparse.Namespace) -> int:
     if arguments.promote:
         switch(url, name, _now_ms())
     if arguments.as_json:
-        print_json({"release": name, "live": arguments.promote, "url": url})
+        print_json({"release": name, "live": arguments.promote, "url": shown_url(url)})
     else:
         hint = (
             "is live" if arguments.promote else f"published; `freshet release promote {name}` makes it live;"
         )
-        print_line(f"{name} {hint} {url}")
+        print_line(f"{name} {hint} {shown_url(url)}")
     return EXIT_OK
 
 

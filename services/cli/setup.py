@@ -8,7 +8,7 @@ import time
 
 import msgspec
 
-from services.cli.backend import backend, release_url
+from services.cli.backend import backend, release_source, release_url
 from services.cli.failure import EXIT_OK, CommandError
 from services.cli.output import print_json, print_line, say
 from services.cli.progress import progress
@@ -20,7 +20,6 @@ from services.local.first_start import DemoWish, FirstStart, decide, load_demo
 from services.local.settings import RunSettings
 from services.log.open import open_log
 from services.log.protocol import EventLog, LogError, Topic
-from services.release.source import ReleaseSource
 from services.store.connection import Connection, connect
 from services.store.errors import StoreError, StoreMisconfiguredError
 from services.store.meta import MetaStore
@@ -122,7 +121,7 @@ class _Setup:
 
     async def _ensure_release(self, first: FirstStart | None, done: Done) -> None:
         try:
-            done.release = await asyncio.to_thread(ReleaseSource(self._release_url).live_name)
+            done.release = await asyncio.to_thread(release_source(self._release_url).live_name)
             return
         except NoReleaseError:
             pass

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from services.cli.backend import backend, release_url
+from services.cli.backend import backend, release_source, release_url
 from services.cli.export import exported
 from services.cli.failure import EXIT_OK, CommandError
 from services.cli.history import read_history, rules_of_deployment
@@ -22,6 +22,7 @@ from services.cli.timestamps import moment_s
 from services.kernel.item import Item
 from services.kernel.release import NoReleaseError
 from services.kernel.settings import LocalSettings
+from services.release.place import shown_url
 
 if TYPE_CHECKING:
     from services.release.files import Release
@@ -60,9 +61,9 @@ def train(arguments: argparse.Namespace) -> int:
     if promoted:
         promote(url, name, time.time_ns() // 1_000_000)
     if arguments.as_json:
-        print_json({"release": name, "live": promoted, "url": url, "metrics": trained.metrics})
+        print_json({"release": name, "live": promoted, "url": shown_url(url), "metrics": trained.metrics})
     else:
-        _print(name, url, promoted=promoted, published=arguments.publish, metrics=trained.metrics)
+        _print(name, shown_url(url), promoted=promoted, published=arguments.publish, metrics=trained.metrics)
     return EXIT_OK
 
 
@@ -99,10 +100,9 @@ def _material(arguments: argparse.Namespace, *, quiet: bool) -> Material:
 
 def _live(url: str) -> Release | None:
     from services.release.files import open_release
-    from services.release.source import ReleaseSource
 
     try:
-        return open_release(ReleaseSource(url).live())
+        return open_release(release_source(url).live())
     except NoReleaseError:
         return None
 

@@ -163,7 +163,12 @@ class ReleaseSettings(SettingsGroup):
     """Where releases live."""
 
     release_url: str = Field(
-        ".freshet/releases", description="releases: a directory or fsspec URL holding `live` and the releases"
+        ".freshet/releases",
+        description="releases: a directory, valkey:// (as FRESHET_STORE_URL, ?prefix=) or any fsspec URL",
+    )
+    cache_dir: str = Field(
+        "",
+        description="where releases from a URL are copied to; empty: freshet/releases in the user's cache",
     )
     release_poll_ms: int = Field(1000, ge=50, description="how often to look for a new live release, ms")
 

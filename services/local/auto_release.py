@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from services.kernel.release import LIVE_FILE, NoReleaseError, ReleaseError
+from services.kernel.settings import ReleaseSettings
 from services.release.files import read_manifest
 from services.release.repository import promote
 from services.release.source import ReleaseSource
@@ -41,10 +43,11 @@ log = logging.getLogger(__name__)
 class AutoRelease:
     """Looks at the catalogue now and then. `run` never ends by itself."""
 
-    def __init__(self, connection: Connection, release_url: str, say: Callable[[str], None]) -> None:
+    def __init__(self, connection: Connection, settings: ReleaseSettings, say: Callable[[str], None]) -> None:
         self._meta = MetaStore(connection)
         self._catalogue = CatalogueReader(connection)
-        self._release_url = release_url
+        self._release_url = settings.release_url
+        self._cache_dir = settings.cache_dir
         self._say = say
         self._last_count = 0
         self._growing_since_s: float | None = None
@@ -82,7 +85,7 @@ class AutoRelease:
     def _covered_items(self) -> int | None:
         """Items of the live day-0 release; 0 without any release; None where it is not ours to replace."""
         try:
-            directory = ReleaseSource(self._release_url).live()
+            directory = ReleaseSource(self._release_url, self._cache_dir).live()
         except NoReleaseError:
             return 0
         manifest = read_manifest(directory)
@@ -116,8 +119,6 @@ async def _published(items: Path, release_url: str) -> str:
         "init",
         "--items",
         str(items),
-        "--release-url",
-        release_url,
         "--no-promote",
         "--json",
     )
@@ -126,6 +127,8 @@ async def _published(items: Path, release_url: str) -> str:
         "-m",
         "services.cli",
         *arguments,
+        # Not as an argument: every user of the machine reads those, and it may hold a password.
+        env={**os.environ, "FRESHET_RELEASE_URL": release_url},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -81,7 +81,7 @@ class Background:
         if self._first is not None:
             await self._load_demo(self._first)  # 1
             self._loading = ""
-        releases = AutoRelease(self._connection, self._settings.release_url, self._say)
+        releases = AutoRelease(self._connection, self._settings, self._say)
         with suppress(StoreError):
             self._say(welcome(self._settings, empty=await releases.count() == 0))  # 2
         await releases.run()  # 3

@@ -56,7 +56,7 @@ class Profiler:
         self._producer = log.producer()
         letters = DeadLetters(self._producer, metrics)
         self.follower = ReleaseFollower(
-            ReleaseSource(settings.release_url),
+            ReleaseSource(settings.release_url, settings.cache_dir),
             stores.meta,
             stores.catalogue,
             event_types=settings.event_types,

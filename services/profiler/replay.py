@@ -153,7 +153,7 @@ class _Building:
         """Step 3: until nothing of either topic is ahead."""
         metrics = Metrics()
         follower = ReleaseFollower(
-            ReleaseSource(self._settings.release_url),
+            ReleaseSource(self._settings.release_url, self._settings.cache_dir),
             self.stores.meta,
             self.stores.catalogue,
             event_types=self._settings.event_types,

@@ -1,9 +1,10 @@
-"""Where releases lie: a directory of this machine, or anything fsspec reaches. fsspec is imported for URLs
-only.
+"""Where releases lie: a directory of this machine, a Valkey or Redis server (valkey_place.py), or anything
+fsspec reaches. What reaches what is not local is imported for such URLs only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from services.kernel.release import ReleaseError
+from services.kernel.release import MANIFEST_FILE, ReleaseError
 from services.kernel.settings import SettingsError
 
 SMALL_FILE_MAX_BYTES = 1 << 20  # pointers and manifests are a few KB; whatever is larger is something else
@@ -20,7 +21,7 @@ SMALL_FILE_MAX_BYTES = 1 << 20  # pointers and manifests are a few KB; whatever 
 class Place(Protocol):
     """A tree of files below one root. Names are relative, with `/`. All methods block."""
 
-    url: str
+    url: str  # fit for messages: without user and password
 
     def read(self, name: str) -> bytes | None:
         """A small file, or None where there is none. Raises ReleaseError."""
@@ -37,6 +38,10 @@ class Place(Protocol):
     def put(self, source: Path, name: str) -> None:
         """Copy a file there. Raises ReleaseError."""
 
+    def remove(self, folder: str) -> None:
+        """Take away a folder right below the root with all in it, its manifest first; one that is not there
+        is gone already. Raises ReleaseError."""
+
 
 class ReleaseUrlError(ReleaseError, SettingsError):
     """No release can ever come from this FRESHET_RELEASE_URL."""
@@ -49,14 +54,32 @@ def local_path(url: str) -> Path | None:
     """The directory that a plain path or file:// URL names; None for any other URL."""
     if "://" not in url:
         return Path(url).expanduser()
+    if not url.lower().startswith("file://"):
+        return None
     parts = urlsplit(url)
-    return Path(unquote(parts.path)) if parts.scheme == "file" and parts.netloc in {"", "localhost"} else None
+    return Path(unquote(parts.path)) if parts.netloc in {"", "localhost"} else None
+
+
+def shown_url(url: str) -> str:
+    """A URL fit for messages: without user, password and options."""
+    if "://" not in url:
+        return url
+    try:
+        parts = urlsplit(url)
+        address = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return f"{url.partition('://')[0]}://…"
+    return f"{parts.scheme}://{address}{parts.path}"
 
 
 def open_place(url: str) -> Place:
-    """The place behind a URL. Raises ReleaseUrlError where its file system is not installed."""
+    """The place behind a URL. Raises ReleaseUrlError where what reaches it is not installed."""
     path = local_path(url)
-    return LocalPlace(path) if path is not None else RemotePlace(url)
+    if path is not None:
+        return LocalPlace(path)
+    from services.release.valkey_place import ValkeyPlace, is_valkey_url
+
+    return ValkeyPlace(url) if is_valkey_url(url) else RemotePlace(url)
 
 
 class LocalPlace:
@@ -105,23 +128,34 @@ class LocalPlace:
         """See Place."""
         _copy(source, self.root / name)
 
+    def remove(self, folder: str) -> None:
+        """See Place. A service that has it open keeps what it has mapped."""
+        directory = self.root / folder
+        try:
+            (directory / MANIFEST_FILE).unlink(missing_ok=True)
+            shutil.rmtree(directory)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise ReleaseError(f"{directory} cannot be removed: {error.strerror}") from error
+
 
 class RemotePlace:
     """A URL that fsspec opens: s3://, gs://, abfs://, memory://, …"""
 
     def __init__(self, url: str) -> None:
+        self.url = shown_url(url)
         try:
             import fsspec
 
             # Listings are not cached: a poll must see what another process promoted.
             filesystem, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except ImportError as error:
-            raise ReleaseUrlError(f"{url} needs a package that is not installed: {error}") from None
+            raise ReleaseUrlError(f"{self.url} needs a package that is not installed: {error}") from None
         except (ValueError, OSError) as error:
-            raise ReleaseUrlError(f"{url} cannot be opened: {error}") from None
+            raise ReleaseUrlError(f"{self.url} cannot be opened: {error}") from None
         self._filesystem: Any = filesystem
         self._root = str(root).rstrip("/")
-        self.url = url
 
     def read(self, name: str) -> bytes | None:
         """See Place."""
@@ -144,12 +178,16 @@ class RemotePlace:
     def folders(self) -> list[str]:
         """See Place."""
         try:
-            found = self._filesystem.ls(self._root, detail=False)
+            found = self._filesystem.ls(self._root, detail=True)
         except FileNotFoundError:
             return []
         except Exception as error:
             raise ReleaseError(f"{self.url} cannot be listed: {error}") from error
-        return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in found)
+        return sorted(
+            str(entry["name"]).rstrip("/").rsplit("/", 1)[-1]
+            for entry in found
+            if entry["type"] == "directory"
+        )
 
     def fetch(self, name: str, target: Path) -> None:
         """See Place."""
@@ -166,10 +204,19 @@ class RemotePlace:
         except Exception as error:
             raise ReleaseError(f"{self.url}/{name} cannot be written: {error}") from error
 
+    def remove(self, folder: str) -> None:
+        """See Place."""
+        try:
+            for name in (f"{folder}/{MANIFEST_FILE}", folder):
+                with contextlib.suppress(FileNotFoundError):
+                    self._filesystem.rm(f"{self._root}/{name}", recursive=name == folder)
+        except Exception as error:
+            raise ReleaseError(f"{self.url}/{folder} cannot be removed: {error}") from error
+
 
 def _copy(source: Path, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     except OSError as error:
-        raise ReleaseError(f"{source} cannot be copied to {target}: {error.strerror}") from None
+        raise ReleaseError(f"{source} cannot be copied to {target}: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""Writing releases: publish a directory, promote one to live, list what is there."""
+"""Writing releases: publish a directory, promote one to live, list what is there, remove what is not live."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def promote(url: str, name: str, now_ms: int) -> None:
     manifest = _manifest(place, name)
     if manifest is None:
         there = ", ".join(listed.name for listed in list_releases(url)) or "nothing"
-        raise ReleaseError(f"there is no release {name[:64]!r} at {url}; there is {there}")
+        raise ReleaseError(f"there is no release {name[:64]!r} at {place.url}; there is {there}")
     if isinstance(place, LocalPlace):
         verify_files(place.root / name, manifest)
     place.write(LIVE_FILE, msgspec.json.encode(LivePointer(name, now_ms)) + b"\n")
@@ -81,7 +81,7 @@ def list_releases(url: str) -> list[Listed]:
     """The releases below `url`, oldest first. Raises ReleaseError."""
     place = open_place(url)
     raw = place.read(LIVE_FILE)
-    live = decode_pointer(raw, url).release if raw is not None else None
+    live = decode_pointer(raw, place.url).release if raw is not None else None
     found = []
     for name in place.folders():
         try:
@@ -93,6 +93,21 @@ def list_releases(url: str) -> list[Listed]:
                 Listed(name, manifest.kind, manifest.items, manifest.created_at_ms, manifest.name == live)
             )
     return sorted(found, key=lambda listed: (listed.created_at_ms, listed.name))
+
+
+def remove(url: str, name: str) -> None:
+    """Take a release away; services that have it open keep it until they swap. A half-published one goes too.
+
+    Raises ReleaseError for the live one, and where there is none of that name.
+    """
+    place = open_place(url)
+    if not NAME_PATTERN.match(name) or name not in place.folders():
+        there = ", ".join(listed.name for listed in list_releases(url)) or "nothing"
+        raise ReleaseError(f"there is no release {name[:64]!r} at {place.url}; there is {there}")
+    raw = place.read(LIVE_FILE)
+    if raw is not None and decode_pointer(raw, place.url).release == name:
+        raise ReleaseError(f"{name} is live: promote another one first (`freshet release promote`)")
+    place.remove(name)
 
 
 def _manifest(place: Place, name: str) -> Manifest | None:

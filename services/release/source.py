@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -21,28 +25,32 @@ from services.kernel.release import (
     ReleaseError,
     decode_manifest,
 )
-from services.release.files import verify_files
+from services.release.files import check_sizes, read_manifest, verify_files
 from services.release.pack import settle
 from services.release.place import LocalPlace, Place, open_place
 
 # The live one, the one before it (still mapped while a swap runs), and one to go back to.
 KEPT_RELEASES: Final = 3
+_DRAFT: Final = ".fetch-"
+# A draft this young may not have its lock yet; an older one without a lock was left by a process that died.
+_DRAFT_AGE_S: Final = 60.0
+_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class ReleaseSource:
     """Releases behind a URL: a root with a `live` pointer, or one pinned release.
 
-    A local path (or file:// URL) is used where it lies; anything else goes through fsspec, and a release is
-    copied once into `cache_dir` under its name, which is a content hash. Blocking: call it from a thread.
+    A local path (or file:// URL) is used where it lies; a release from anywhere else is copied once into
+    `cache_dir` under its name, which is a content hash. Blocking: call it from a thread.
     """
 
-    def __init__(self, url: str, cache_dir: Path | None = None) -> None:
-        """`cache_dir` is by default `freshet/releases` in the user's cache. Raises ReleaseError for a bad
-        URL.
+    def __init__(self, url: str, cache_dir: Path | str | None = None) -> None:
+        """`cache_dir` (FRESHET_CACHE_DIR) is by default `freshet/releases` in the user's cache. Raises
+        ReleaseError for a bad URL.
         """
-        self.url = url
         self._place = open_place(url)
-        self._cache_dir = cache_dir if cache_dir is not None else _default_cache()
+        self.url = self._place.url  # without the password: for messages
+        self._cache_dir = Path(cache_dir).expanduser() if cache_dir else _default_cache()
 
     def live_name(self) -> str:
         """Name of the live release: one or two small reads, to poll with. Raises NoReleaseError,
@@ -76,19 +84,37 @@ class ReleaseSource:
         return decode_manifest(manifest).name, ""
 
     def _cached(self, name: str, folder: str) -> Path:
-        """The copy in the cache. Files are verified when they are copied, and again when they are opened."""
+        """The copy in the cache. Files are verified when they are copied; a copy that has lost a file or its
+        end since is made anew. Raises ReleaseError, for a disk that is full or may not be written too.
+        """
         target = self._cache_dir / name
-        if not (target / MANIFEST_FILE).exists():
-            self._cache_dir.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(prefix=".fetch-", dir=self._cache_dir))
-            try:
-                fetch_release(self._place, folder, name, draft)
-                target = settle(draft, target)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
-        os.utime(target)
-        self._prune(name)
+        try:
+            if not _is_whole(target):
+                shutil.rmtree(target, ignore_errors=True)
+                self._cache_dir.mkdir(parents=True, exist_ok=True)
+                _sweep(self._cache_dir)
+                with _draft(self._cache_dir) as draft:
+                    fetch_release(self._place, folder, name, draft)
+                    target = settle(draft, target)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        except ReleaseError as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and cause.errno in _DISK_FULL:
+                raise self._unwritable(cause) from error
+            raise
+        with contextlib.suppress(OSError):  # a cache that came with an image may be read-only
+            os.utime(target)
+            self._prune(name)
         return target
+
+    def _unwritable(self, error: OSError) -> ReleaseError:
+        what = "is full" if error.errno in _DISK_FULL else "cannot be written"
+        return ReleaseError(
+            f"{self._cache_dir}, where releases from {self.url} are copied to, {what} "
+            f"({error.strerror or error}): make room, or set FRESHET_CACHE_DIR to a directory that this user "
+            "may write"
+        )
 
     def _prune(self, live: str) -> None:
         """Keep the KEPT_RELEASES used last. A mapped file that is unlinked stays readable until it is let
@@ -132,6 +158,55 @@ def fetch_release(place: Place, folder: str, name: str, target: Path) -> Manifes
     (target / MANIFEST_FILE).write_bytes(raw)
     target.chmod(0o755)
     return manifest
+
+
+def _is_whole(directory: Path) -> bool:
+    """Whether a copy is there, each file as long as its manifest says."""
+    if not (directory / MANIFEST_FILE).exists():
+        return False
+    try:
+        check_sizes(directory, read_manifest(directory))
+    except ReleaseError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _draft(cache_dir: Path) -> Iterator[Path]:
+    """A directory to fetch into, locked as long as this process lives, gone at the end."""
+    draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=cache_dir))
+    descriptor = os.open(draft, os.O_RDONLY)
+    try:
+        _lock(descriptor)
+        yield draft
+    finally:
+        os.close(descriptor)
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _sweep(cache_dir: Path) -> None:
+    """Remove drafts whose process was killed: the kernel has let go of their lock."""
+    for path in cache_dir.glob(f"{_DRAFT}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime < _DRAFT_AGE_S:
+                continue
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                if _lock(descriptor):
+                    shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Whether the file is ours alone now."""
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _default_cache() -> Path:

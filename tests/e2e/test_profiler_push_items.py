@@ -225,9 +225,11 @@ def test_what_is_no_record_is_a_problem(
 
 
 def test_a_release_that_came_while_it_was_at_zero(valkey: Any, namespace: str, tmp_path: Path) -> None:
-    """Items that it does not know have vectors in its space, those from before and those from after."""
-    url = make_release(tmp_path)
-    world = World(valkey.url, valkey.url, namespace, url)
+    """Items that it does not know have vectors in its space, those from before and those from after. Releases
+    are in the store here."""
+    url = f"{valkey.url}?prefix={namespace}"
+    init_release(url, shop(), now_ms=NOW_MS)
+    world = World(valkey.url, valkey.url, namespace, url, cache_dir=str(tmp_path))
     before, after = (
         item_draft(Item(item_id=name, title="thing 3 of kind 2", categories=[["all", "kind 2"]]))
         for name in ("before", "after")
