@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(filter-out benchmarks/_%,$(wildcard benchmarks/[a-z]*.py)))
 
-.PHONY: help run train evaluate test check check-deploy check-cluster test-cluster format bench chaos clean $(BENCHES)
+.PHONY: help images test-compose run train evaluate test check check-deploy check-cluster test-cluster format bench chaos clean $(BENCHES)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,21 @@ $(BENCHES): bench-%: $(VENV)/.dev
 
 chaos: $(VENV)/.dev ## kill a loaded Freshet again and again, then count what was acknowledged
 	@$(BIN)/python -m benchmarks._chaos $(ARGS)
+
+IMAGES := ingest profiler recommender gateway cli trainer
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+images: $(VENV)/.dev ## build all images (ARGS="ingest cli": only these), say what each adds to its base
+	@set -e; for service in $(or $(ARGS),$(IMAGES)); do \
+		echo "freshet-$$service:$(VERSION)" >&2; \
+		docker build --quiet --file deploy/Dockerfile --build-arg SERVICE=$$service --build-arg VERSION=$(VERSION) \
+			--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
+			--tag freshet-$$service:$(VERSION) . >/dev/null; \
+	done
+	@$(BIN)/python -m tests.compose.images
+
+test-compose: $(VENV)/.dev ## docker compose up in a real engine, containers killed one by one; takes it down again
+	@$(BIN)/python -m tests.compose $(ARGS)
 
 clean: ## remove the virtual environment and caches (never the data under .freshet)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
