@@ -37,14 +37,15 @@ class _Instance:
 
 
 class _Flight:
-    """Requests in flight, averaged over windows that end now.
+    """Requests in flight, averaged over windows that end now. `young`: nothing was counted before, as after
+    zero; then an average is over what there is of the window, as Knative's is.
 
     `_full[k]` is how many more are in flight during the whole of second k than of k − 1, `_part[k]` the
     seconds of those that are in flight for a part of it.
     """
 
-    def __init__(self, from_s: float, until_s: float) -> None:
-        self._from_s = from_s
+    def __init__(self, from_s: float, until_s: float, *, young: bool) -> None:
+        self._from_s, self._young = from_s, young
         seconds = max(2, math.ceil(until_s - from_s) + 2)
         self._part = np.zeros(seconds)
         self._full = np.zeros(seconds + 1)
@@ -67,7 +68,7 @@ class _Flight:
         np.add.at(self._full, end[long], -1.0)
 
     def average(self, now_s: float, window_s: float) -> float:
-        """Mean requests in flight in the window that ends at `now_s`; of a young one since its beginning."""
+        """Mean requests in flight in the window that ends at `now_s`."""
         second = min(int(now_s - self._from_s), len(self._levels))
         if second > self._known:
             steps = np.cumsum(self._full[self._known : second]) + self._level
@@ -75,7 +76,8 @@ class _Flight:
             self._level = float(steps[-1])
             self._known = second
         seconds = max(1, min(int(window_s), second))
-        return float(self._levels[second - seconds : second].sum()) / seconds
+        there = float(self._levels[second - seconds : second].sum())
+        return there / (seconds if self._young else window_s)
 
 
 @dataclass(slots=True)
@@ -194,14 +196,14 @@ def run_fleet(
     from_s, until_s = period_s
     fleet = _Fleet(load, scaling, outcome, rng)
     fleet.start(scaling.min_scale, from_s, 0.0)
-    flight, autoscaler = _Flight(from_s, until_s), _Autoscaler(scaling)
+    flight, autoscaler = _Flight(from_s, until_s, young=False), _Autoscaler(scaling)
     now_s, at = from_s, 0
     while at < len(load) or fleet.up:
         next_s = float(load.arrivals[at]) if at < len(load) else math.inf
         if not fleet.up:
             now_s = next_s  # 1. from zero, at the request that finds none
             fleet.start(1, now_s, scaling.cold_s)
-            autoscaler = _Autoscaler(scaling)
+            flight, autoscaler = _Flight(now_s, until_s, young=True), _Autoscaler(scaling)
         gone_s = math.inf if scaling.min_scale else fleet.alive_s + scaling.idle_s
         if gone_s < min(next_s, now_s + TICK_S):  # 2. to zero
             fleet.end_all(gone_s)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.cost.error import CostError
 from services.cost.load import Load
@@ -36,6 +35,14 @@ class Keda:
         """Check what would make no sense. Raises CostError."""
         if self.poll_s <= 0 or min(self.cooldown_s, self.commit_s, self.platform_s, self.start_s) < 0:
             raise CostError("the polling interval must be above 0, and no time below")
+
+    def look_after(self, times_s: Floats) -> Floats:
+        """The first look at or after each moment."""
+        return np.ceil((times_s - self.phase_s) / self.poll_s) * self.poll_s + self.phase_s
+
+    def look_before(self, times_s: Floats) -> Floats:
+        """The last look at or before each moment."""
+        return np.floor((times_s - self.phase_s) / self.poll_s) * self.poll_s + self.phase_s
 
 
 def simulate_keda(load: Load, keda: Keda) -> Outcome:
@@ -66,37 +73,23 @@ def _runs(load: Load, keda: Keda) -> list[tuple[int, float, float]]:
     """Each run of the reader: its first record, when it is ready, when it is gone (s)."""
     arrivals = load.arrivals
     committed = load.answered(completions(arrivals, load.work)) + keda.commit_s
-    seen, seen_s = _seen(arrivals, committed, keda)
-    seen_at = arrivals[seen]
-    # Where, counting from any record that is seen, the chain of looks breaks for longer than the cooldown.
-    breaks = np.append(np.flatnonzero(np.diff(seen_s) > keda.cooldown_s), len(seen_s) - 1)
+    # 1. Of a running reader: the records whose lag a look sees, the first look that does and the last.
+    first_s, final_s = keda.look_after(arrivals), keda.look_before(committed)
+    first_look, seen = first_s, np.flatnonzero(final_s >= first_s)
+    seen_at, first_s, final_s = arrivals[seen], first_s[seen], np.maximum.accumulate(final_s[seen])
+    # 2. Where the chain of looks that see lag breaks for longer than the cooldown.
+    breaks = np.append(np.flatnonzero(first_s[1:] - final_s[:-1] > keda.cooldown_s), len(seen) - 1)
     runs: list[tuple[int, float, float]] = []
     at = 0
-    while at < len(load):
-        noticed_s = _look_after(float(arrivals[at]), keda)
-        ready_s = noticed_s + keda.platform_s + keda.start_s
-        waiting = int(np.searchsorted(arrivals, ready_s, side="left"))
+    while at < len(load):  # 3. from run to run
+        ready_s = float(first_look[at]) + keda.platform_s + keda.start_s
+        waiting = max(at + 1, int(np.searchsorted(arrivals, ready_s, side="left")))
         caught_up_s = ready_s + float(load.work[at:waiting].sum()) + keda.commit_s
-        last_s = _look_before(caught_up_s, keda)
+        last_s = float(keda.look_before(np.array(caught_up_s)))
         follower = int(np.searchsorted(seen_at, ready_s, side="left"))
-        if follower < len(seen) and seen_s[follower] - last_s <= keda.cooldown_s:
-            last_s = max(last_s, float(seen_s[breaks[np.searchsorted(breaks, follower, side="left")]]))
+        if follower < len(seen) and first_s[follower] - last_s <= keda.cooldown_s:
+            last_s = max(last_s, float(final_s[breaks[np.searchsorted(breaks, follower, side="left")]]))
         gone_s = last_s + keda.cooldown_s
         runs.append((at, ready_s, gone_s))
-        at = int(np.searchsorted(arrivals, gone_s, side="left"))
+        at = max(waiting, int(np.searchsorted(arrivals, gone_s, side="left")))
     return runs
-
-
-def _seen(arrivals: Floats, committed: Floats, keda: Keda) -> tuple[NDArray[np.int64], Floats]:
-    """Of a running reader: the records whose lag a look sees, and when the last look does, never falling."""
-    looks = np.floor((committed - keda.phase_s) / keda.poll_s) * keda.poll_s + keda.phase_s
-    seen = np.flatnonzero(looks >= arrivals)
-    return seen, np.maximum.accumulate(looks[seen]) if len(seen) else np.zeros(0)
-
-
-def _look_after(time_s: float, keda: Keda) -> float:
-    return float(np.ceil((time_s - keda.phase_s) / keda.poll_s) * keda.poll_s + keda.phase_s)
-
-
-def _look_before(time_s: float, keda: Keda) -> float:
-    return float(np.floor((time_s - keda.phase_s) / keda.poll_s) * keda.poll_s + keda.phase_s)

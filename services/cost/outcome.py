@@ -18,7 +18,7 @@ _CHUNK: Final = 1 << 18  # values at once: fits the cache
 _LOG_STEP: Final = float(np.log(_STEP))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Latencies:
     """A histogram of latencies; `counts` (bins,)."""
 
@@ -57,7 +57,7 @@ class Latencies:
         return self.sum_s / self.count if self.count else 0.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Outcome:
     """What happened in `length_s` seconds; all times are sums in seconds.
 

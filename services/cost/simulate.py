@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.cost.fleet import run_fleet
+from services.cost.fleet import TICK_S, run_fleet
 from services.cost.load import Load, Scaling
 from services.cost.outcome import Outcome
 from services.cost.queue import Floats, billed_s, completions
@@ -118,7 +118,8 @@ def _crowded(load: Load, scaling: Scaling, alone: _Alone, starts: NDArray[np.int
     """Which up-times might get a second instance, (len(starts),).
 
     In a window that ends at t no more than the requests that had come by t and were not done before the
-    window can have been in flight, each no longer than the window. That sum is largest at an arrival.
+    window can have been in flight, each no longer than the window. That sum is largest at an arrival. After
+    zero a window is as old as the up-time, from the first tick on.
     """
     arrivals = load.arrivals
     if scaling.max_scale == 1:
@@ -127,11 +128,14 @@ def _crowded(load: Load, scaling: Scaling, alone: _Alone, starts: NDArray[np.int
     if load.holds is not None:
         ends = np.maximum(ends, load.holds)
     many = np.zeros(len(arrivals), np.bool_)
+    sizes = np.diff(np.concatenate((starts, [len(load)])))
+    age = np.maximum(arrivals - np.repeat(arrivals[starts], sizes), TICK_S)
     for window_s in (scaling.panic_s, scaling.window_s):
         flight = np.cumsum(np.minimum(ends - arrivals, window_s))
         before = np.searchsorted(alone.alive, arrivals - window_s, side="right")
         flight -= np.where(before > 0, flight[np.maximum(before, 1) - 1], 0.0)
-        many |= flight > scaling.target * window_s
+        over_s = window_s if scaling.min_scale else np.minimum(age, window_s)
+        many |= flight > scaling.target * over_s
     return np.logical_or.reduceat(many, starts)
 
 
