@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from aiokafka.protocol.api import Request
 
 from services.kernel.settings import SettingsError
 from services.log.open import open_log
-from services.log.protocol import LogUnavailableError, Topic
+from services.log.protocol import Draft, LogUnavailableError, Topic
 from tests.contract.logs import appended, ends, member, numbered, opened, read, settings_of
 
 # The shared behaviour once more, over SASL_SSL: what depends on how bytes arrive.
@@ -28,6 +29,7 @@ from tests.contract.test_log_behaviour import (  # noqa: F401 - collected here a
 )
 from tests.kafka.secured import (
     PASSWORD,
+    SESSION_MS,
     STRANGER,
     STRANGER_PASSWORD,
     USER,
@@ -103,6 +105,38 @@ def test_a_token_from_a_file_that_is_replaced(broker: SecuredBroker, namespace: 
         await producer.stop()
         await log.close()
         await there_and_back(broker.oauth_url, f"{namespace}b", **security)
+
+    asyncio.run(scene())
+
+
+def test_sessions_that_end_while_we_work_are_begun_anew(
+    broker: SecuredBroker, namespace: str, tmp_path: Path
+) -> None:
+    """The client cannot renew a session, so the broker cuts each connection: nobody has to hear of it."""
+    file = tmp_path / "token"
+    file.write_text(unsigned_token(USER))
+    security = {
+        "kafka_security_protocol": "SASL_PLAINTEXT",
+        "kafka_sasl_mechanism": "OAUTHBEARER",
+        "kafka_token": f"file:{file}",
+    }
+
+    async def scene() -> None:
+        async with (
+            opened(broker.oauth_url, namespace, **security) as (log, producer),
+            member(log) as consumer,
+        ):
+            over_s = time.monotonic() + 2.5 * SESSION_MS / 1000
+            values, number = [], 0
+            while time.monotonic() < over_s:
+                number += 1
+                await appended(producer, [Draft(b"k", b"%d" % number)])
+                await producer.ready()
+                records = await read(consumer, 1)
+                values += [record.value for record in records]
+                await consumer.commit(ends(records))
+            assert values == [b"%d" % n for n in range(1, number + 1)]
+            assert await log.bounds(Topic.EVENTS)
 
     asyncio.run(scene())
 

@@ -22,6 +22,7 @@ USER, PASSWORD = "freshet", "s3cret-of-freshet"
 # Known to the brokers, and without any right.
 STRANGER, STRANGER_PASSWORD = "stranger", "s3cret-of-stranger"
 SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
+SESSION_MS = 1500
 _PORTS = 5  # plain, controller, then one a listener
 _OPENSSL_TIMEOUT_S = 60.0
 _DAYS = "30"
@@ -102,6 +103,8 @@ class SecuredBroker(KafkaBroker):
                 "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required "
                 'unsecuredLoginStringClaim_sub="broker";'
             ),
+            # As in a cluster whose sessions end with the token: the broker then cuts the connection.
+            "listener.name.oauth.oauthbearer.connections.max.reauth.ms": str(SESSION_MS),
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": f"User:ANONYMOUS;User:{USER}",
         }

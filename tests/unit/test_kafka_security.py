@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.errors import SaslAuthenticationFailed
 
 from services.kernel.settings import LogSettings, SettingsError, catalogue
 from services.log.kafka_security import KafkaAccess
@@ -74,6 +75,20 @@ def test_an_unknown_protocol_is_an_error_that_lists_them(monkeypatch: pytest.Mon
         LogSettings.from_environment()
     monkeypatch.setenv("FRESHET_KAFKA_SECURITY_PROTOCOL", "sasl_ssl")
     assert LogSettings.from_environment().kafka_security_protocol == "SASL_SSL"
+
+
+@pytest.mark.parametrize(
+    ("token", "told"),
+    [
+        ("gcp", "grant the account roles/managedkafka.client"),
+        ("file:/run/token", "FRESHET_KAFKA_TOKEN=file:/run/token"),
+    ],
+)
+def test_a_refused_token_says_where_it_came_from(token: str, told: str) -> None:
+    settings = settings_of(
+        kafka_security_protocol="SASL_SSL", kafka_sasl_mechanism="OAUTHBEARER", kafka_token=token
+    )
+    assert told in str(KafkaAccess(settings).told(SaslAuthenticationFailed("invalid")))
 
 
 def test_without_security_the_clients_get_the_brokers_alone() -> None:
