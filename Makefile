@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BENCHES := $(patsubst benchmarks/%.py,bench-%,$(filter-out benchmarks/_%,$(wildcard benchmarks/[a-z]*.py)))
 
-.PHONY: help images test-compose run train evaluate test check check-deploy check-cluster test-cluster format bench chaos clean $(BENCHES)
+.PHONY: help images constraints test-compose run train evaluate test check check-deploy check-cluster test-cluster format bench chaos clean $(BENCHES)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,13 @@ images: $(VENV)/.dev ## build all images (ARGS="ingest cli": only these), say wh
 			--tag freshet-$$service:$(VERSION) . >/dev/null; \
 	done
 	@$(BIN)/python -m tests.compose.images
+
+constraints: ## pin what the images carry to what is newest now
+	@docker run --rm --volume $(CURDIR)/pyproject.toml:/source/pyproject.toml:ro --workdir /source python:3.13-slim sh -c \
+		'pip install -q --root-user-action ignore uv >&2 && uv pip compile -q --universal --python-version 3.13 --no-header \
+		--no-annotate $(foreach image,$(filter-out gateway,$(IMAGES)),--extra $(image)) pyproject.toml' >deploy/constraints.new
+	@head -1 deploy/constraints.txt | cat - deploy/constraints.new >deploy/constraints.tmp && rm deploy/constraints.new \
+		&& mv deploy/constraints.tmp deploy/constraints.txt
 
 test-compose: $(VENV)/.dev ## docker compose up in a real engine, containers killed one by one; takes it down again
 	@$(BIN)/python -m tests.compose $(ARGS)
