@@ -60,6 +60,7 @@ images: $(VENV)/.dev ## build all images (ARGS="ingest cli": only these), say wh
 		echo "freshet-$$service:$(VERSION)" >&2; \
 		docker build --quiet --file deploy/Dockerfile --build-arg SERVICE=$$service --build-arg VERSION=$(VERSION) \
 			--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
+			--build-arg SOURCE=$$(git remote get-url origin 2>/dev/null | grep -E '^(https://|git@|ssh://)') \
 			--tag freshet-$$service:$(VERSION) . >/dev/null; \
 	done
 	@$(BIN)/python -m tests.compose.images
