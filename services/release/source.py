@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -25,13 +26,13 @@ from services.kernel.release import (
     ReleaseError,
     decode_manifest,
 )
-from services.release.files import check_sizes, read_manifest, verify_files
-from services.release.pack import settle
+from services.release.files import check_sizes, read_manifest, sha256_of, verify_files
 from services.release.place import LocalPlace, Place, open_place
 
 # The live one, the one before it (still mapped while a swap runs), and one to go back to.
 KEPT_RELEASES: Final = 3
 _DRAFT: Final = ".fetch-"
+_BOOT_FILE: Final = ".boot"
 # A draft this young may not have its lock yet; an older one without a lock was left by a process that died.
 _DRAFT_AGE_S: Final = 60.0
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -84,8 +85,10 @@ class ReleaseSource:
         return decode_manifest(manifest).name, ""
 
     def _cached(self, name: str, folder: str) -> Path:
-        """The copy in the cache. Files are verified when they are copied; a copy that has lost a file or its
-        end since is made anew. Raises ReleaseError, for a disk that is full or may not be written too.
+        """The copy in the cache. Files are hashed when they are copied, and again only after the machine was
+        started anew: until then the system answers for them, and a cold start need not wait for the disk. A
+        copy that is not whole is made anew. Raises ReleaseError, for a disk that is full or may not be
+        written too.
         """
         target = self._cache_dir / name
         try:
@@ -95,7 +98,8 @@ class ReleaseSource:
                 _sweep(self._cache_dir)
                 with _draft(self._cache_dir) as draft:
                     fetch_release(self._place, folder, name, draft)
-                    target = settle(draft, target)
+                    _note_boot(draft)
+                    _give_name(draft, target)
         except OSError as error:
             raise self._unwritable(error) from error
         except ReleaseError as error:
@@ -147,11 +151,18 @@ def fetch_release(place: Place, folder: str, name: str, target: Path) -> Manifes
     manifest = decode_manifest(raw)
     if manifest.name != name:
         raise ReleaseError(f"{folder or place.url} holds release {manifest.name}, expected {name}")
-    for artefact in manifest.artefacts.values():
-        local = target / artefact.file
-        local.parent.mkdir(parents=True, exist_ok=True)
-        place.fetch(prefix + artefact.file, local)
-    verify_files(target, manifest)
+    with ThreadPoolExecutor(
+        1, thread_name_prefix="hash"
+    ) as aside:  # one file is hashed as the next one comes
+        hashes = {}
+        for role, artefact in manifest.artefacts.items():
+            local = target / artefact.file
+            local.parent.mkdir(parents=True, exist_ok=True)
+            place.fetch(prefix + artefact.file, local)
+            hashes[role] = aside.submit(sha256_of, local)
+        sound = all(found.result() == manifest.artefacts[role].sha256 for role, found in hashes.items())
+    if not sound:
+        verify_files(target, manifest)  # says which, and what was expected
     checksums = place.read(prefix + CHECKSUMS_FILE)
     if checksums is not None:
         (target / CHECKSUMS_FILE).write_bytes(checksums)
@@ -161,14 +172,50 @@ def fetch_release(place: Place, folder: str, name: str, target: Path) -> Manifes
 
 
 def _is_whole(directory: Path) -> bool:
-    """Whether a copy is there, each file as long as its manifest says."""
+    """Whether a copy is there, each file as long as its manifest says; from before the machine was started,
+    or of another machine: with the right hash too.
+    """
     if not (directory / MANIFEST_FILE).exists():
         return False
     try:
-        check_sizes(directory, read_manifest(directory))
+        manifest = read_manifest(directory)
+        check_sizes(directory, manifest)
+        if not _is_of_this_boot(directory):
+            verify_files(directory, manifest)
+            with contextlib.suppress(OSError):  # it may be read-only; then it is hashed each time
+                _note_boot(directory)
     except ReleaseError:
         return False
     return True
+
+
+def _is_of_this_boot(directory: Path) -> bool:
+    boot = _boot_id()
+    try:
+        return bool(boot) and (directory / _BOOT_FILE).read_text() == boot
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _note_boot(directory: Path) -> None:
+    (directory / _BOOT_FILE).write_text(_boot_id())
+
+
+def _boot_id() -> str:
+    """What Linux calls this start of the machine, containers on it too; nothing elsewhere."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _give_name(draft: Path, target: Path) -> None:
+    """In one step; where another process was faster, its copy stays."""
+    try:
+        draft.rename(target)
+    except OSError:
+        if not (target / MANIFEST_FILE).exists():
+            raise
 
 
 @contextlib.contextmanager

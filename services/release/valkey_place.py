@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 import struct
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -37,12 +38,10 @@ SCHEMES: Final = {
 }
 CLUSTER: Final = "+cluster"
 
-# One value: 256 KiB is where fetching is fastest (benchmarks/release_fetch.py), and a server copies it in
-# less than 0.1 ms.
+# One value. Larger ones are fetched no faster, smaller ones cost more round trips (make bench-release-fetch).
 CHUNK_BYTES: Final = 256 << 10
-# One round trip: what a server works off before it turns to another client, and what both sides hold. 2 MiB
-# take it about 0.5 ms.
-_TRIP_BYTES: Final = 2 << 20
+# One round trip: what the server copies before it turns to another client, and what both sides hold.
+TRIP_BYTES: Final = 2 << 20
 _SCAN_COMMANDS: Final = 500  # commands of a few bytes in one round trip
 _HEADER: Final = struct.Struct(">4sQI")
 _MAGIC: Final = b"frl1"
@@ -50,11 +49,7 @@ _FILE_MAX_BYTES: Final = 64 << 30  # a header that says more is none of ours
 _CONNECT_TIMEOUT_S: Final = 2.0
 _READ_TIMEOUT_S: Final = 10.0  # for one round trip; a server that is that late is not there
 _PREFIX: Final = re.compile(r"^[A-Za-z0-9._:-]{1,64}$")
-_POOL_OPTIONS: Final = (
-    "max_connections",
-    "timeout",
-    "retry_on_timeout",
-)  # of the library's pool, unused here
+_POOL_OPTIONS: Final = ("max_connections", "timeout", "retry_on_timeout")  # of a pool that is not used here
 
 Command = tuple[Any, ...]
 
@@ -136,7 +131,7 @@ class ValkeyPlace:
         for piece in pieces:
             trip.append(("SET", self._chunk(name, number), piece))
             number, held = number + 1, held + len(piece)
-            if len(trip) * CHUNK_BYTES >= _TRIP_BYTES:
+            if len(trip) * CHUNK_BYTES >= TRIP_BYTES:
                 self._call(trip, name)
                 trip = []
         self._call(trip, name)
@@ -152,7 +147,7 @@ class ValkeyPlace:
         data = memoryview(first)[_HEADER.size :]
         got = len(data)
         yield data
-        per_trip = max(1, _TRIP_BYTES // chunk_bytes)
+        per_trip = max(1, TRIP_BYTES // chunk_bytes)
         number = 1
         while got < min(size, wanted_bytes):
             left = -(-(size - got) // chunk_bytes)
@@ -251,6 +246,8 @@ class ValkeyPlace:
                 else:
                     # Once more, for a link that was cut while nobody used it.
                     self._client = Redis(**options, retry=Retry(NoBackoff(), 1))
+                # A place goes when its source does; its links must not wait for the collector.
+                weakref.finalize(self, self._client.close)
             return self._client
 
     def _explained(self, error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -325,6 +326,29 @@ def test_a_failover_to_a_replica_that_lacked_the_last_second(
             wait_ready(http)
         mine = asyncio.run(world.dump())
         assert difference(asyncio.run(pulled(world)), mine) == []
+
+
+def test_a_commit_that_nobody_moves_any_more_costs_a_bounded_look_back(
+    valkey: Any,
+    namespace: str,
+    release_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A group of an earlier deployment: not the whole log is read from it on at each start."""
+    monkeypatch.setattr("services.profiler.push._BACK_MAX", 3)
+    caplog.set_level(logging.INFO, "services.profiler.push")
+    world = World(valkey.url, valkey.url, namespace, release_url)
+    found = max(asyncio.run(on_log(world, changes(80, 13))).values(), key=len)
+    with pushed_to(world) as http:
+        deliver(http, found[:1])
+        asyncio.run(commit(world, found[0]))
+        deliver(http, found[1:-1])
+        caplog.clear()
+    with pushed_to(world) as http:
+        deliver(http, found[-1:])
+    read = [record.args for record in caplog.records if "by no post" in record.msg]
+    assert read == [(3, found[0].position.partition, "items")]
 
 
 def test_records_trimmed_before_they_were_applied_stop_it(

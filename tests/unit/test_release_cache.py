@@ -116,3 +116,21 @@ def test_a_copy_that_lost_its_end_is_made_anew(url: str, tmp_path: Path) -> None
     assert open_release(local).name == local.name
     vectors.unlink()
     assert open_release(source.live()).name == local.name
+
+
+def test_a_copy_of_another_boot_is_hashed_once_more(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the disk had not got when the machine lost its power."""
+    source = ReleaseSource(url, tmp_path / "cache")
+    local = source.live()
+    sound = (local / "item_vectors.npy").read_bytes()
+    (local / "item_vectors.npy").write_bytes(bytes(len(sound)))
+    (local / ".boot").write_text("another")
+    assert (source.live() / "item_vectors.npy").read_bytes() == sound
+    (local / ".boot").write_text("another")
+    hashed: list[Path] = []
+    monkeypatch.setattr("services.release.source.verify_files", lambda path, _: hashed.append(path))
+    for _ in range(2):
+        source.live()
+    assert hashed == [local], "and after that it is of this boot"
