@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before all others, which it makes cheaper
+    import services.http.process  # noqa: F401
+
 import sys
 
 from services.http.server import check_binding, serve

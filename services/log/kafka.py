@@ -17,10 +17,12 @@ from services.log.kafka_closing import close_consumer
 from services.log.kafka_consumer import KafkaConsumer
 from services.log.kafka_producer import KafkaProducer
 from services.log.kafka_security import KafkaAccess
-from services.log.kafka_topics import ensure_topics
+from services.log.kafka_topics import Topics
 from services.log.protocol import Bounds, Record, Topic
 
 _CALL_TIMEOUT_S = 10.0
+# A client's first question finds it without metadata, which comes within some ms; it waits 100 by default.
+_RETRY_MS = 10
 
 
 class KafkaLog:
@@ -30,22 +32,23 @@ class KafkaLog:
         self._access = KafkaAccess(settings)  # a bad setting is an error now, not with the first event
         self.generation = settings.log_generation
         self._settings = settings
+        self._topics = Topics(self._access)
         self._partitions: dict[Topic, int] = {}
         self._reader: AIOKafkaConsumer | None = None
         self._turn = asyncio.Lock()
 
     def producer(self) -> KafkaProducer:
         """See EventLog.producer."""
-        return KafkaProducer(self._access)
+        return KafkaProducer(self._access, self._topics)
 
     def consumer(self, topic: Topic, group: str | None) -> KafkaConsumer:
         """See EventLog.consumer."""
-        return KafkaConsumer(self._access, topic, group)
+        return KafkaConsumer(self._access, self._topics, topic, group)
 
     async def partition_count(self, topic: Topic) -> int:
         """See EventLog.partition_count."""
         if topic not in self._partitions:
-            self._partitions = await ensure_topics(self._access)
+            self._partitions = await self._topics.counts()
         return self._partitions[topic]
 
     async def bounds(self, topic: Topic) -> dict[int, Bounds]:
@@ -115,6 +118,10 @@ class KafkaLog:
 
     async def close(self) -> None:
         """See EventLog.close."""
+        await self._topics.close()
+        await self._close_reader()
+
+    async def _close_reader(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
             await close_consumer(reader)
@@ -130,6 +137,7 @@ class KafkaLog:
                             **self._access.arguments,
                             enable_auto_commit=False,
                             auto_offset_reset="earliest",
+                            retry_backoff_ms=_RETRY_MS,
                         )
                         try:
                             await reader.start()
@@ -140,5 +148,7 @@ class KafkaLog:
                     try:
                         yield self._reader
                     except (KafkaError, TimeoutError, asyncio.CancelledError):
-                        await self.close()  # in a state that nobody knows: the next question gets a new one
+                        await (
+                            self._close_reader()
+                        )  # in a state that nobody knows: the next question gets a new one
                         raise

@@ -25,7 +25,7 @@ from services.kernel.position import Position
 from services.log.kafka_address import group_name, topic_name
 from services.log.kafka_closing import close_consumer
 from services.log.kafka_security import DENIALS, KafkaAccess
-from services.log.kafka_topics import ensure_topics
+from services.log.kafka_topics import Topics
 from services.log.protocol import Assignment, LogError, LogLostError, Record, Topic
 
 _log = logging.getLogger(__name__)
@@ -45,8 +45,9 @@ _SILENCE_S = 1.0
 class KafkaConsumer:
     """The Consumer over Kafka."""
 
-    def __init__(self, access: KafkaAccess, topic: Topic, group: str | None) -> None:
+    def __init__(self, access: KafkaAccess, topics: Topics, topic: Topic, group: str | None) -> None:
         self._access = access
+        self._topics = topics
         self._settings = settings = access.settings
         self._generation = settings.log_generation
         self._name = topic_name(settings, topic)
@@ -177,12 +178,13 @@ class KafkaConsumer:
         tops = [TopicPartition(self._name, partition) for partition in partitions]
         async with self._access.errors():
             async with asyncio.timeout(_CALL_TIMEOUT_S):
-                firsts = await client.beginning_offsets(tops)
-                ends = await client.end_offsets(tops)
-                positions = {}
-                for top in tops:
-                    committed = await client.committed(top) if self._group is not None else None
-                    positions[top.partition] = firsts[top] if committed is None else committed
+                firsts, ends, commits = await asyncio.gather(
+                    client.beginning_offsets(tops), client.end_offsets(tops), self._committed(client, tops)
+                )
+                positions = {
+                    top.partition: firsts[top] if commit is None else commit
+                    for top, commit in zip(tops, commits, strict=True)
+                }
         self._positions = positions
         self._lost.clear()
         if self._assignment is not None:
@@ -200,6 +202,12 @@ class KafkaConsumer:
                 positions[top.partition] = position = firsts[top]
             client.seek(top, position)
         self._heard_s = time.monotonic()
+
+    async def _committed(self, client: AIOKafkaConsumer, tops: list[TopicPartition]) -> list[int | None]:
+        if self._group is None:
+            return [None] * len(tops)
+        commits: list[int | None] = await asyncio.gather(*(client.committed(top) for top in tops))
+        return commits
 
     def _lose(self, partition: int, finding: str) -> None:
         self._lost[partition] = LogLostError(
@@ -275,7 +283,7 @@ class KafkaConsumer:
     # -- connecting
 
     async def _connect(self) -> AIOKafkaConsumer:
-        counts = await ensure_topics(self._access)
+        counts = await self._topics.counts()
         client = AIOKafkaConsumer(
             **self._access.arguments,
             group_id=None if self._group is None else group_name(self._settings, self._group),

@@ -31,7 +31,7 @@ from services.log.drafts import draft_bytes, draft_error, placing_key
 from services.log.kafka_address import topic_name
 from services.log.kafka_closing import close_producer
 from services.log.kafka_security import KafkaAccess
-from services.log.kafka_topics import ensure_topics
+from services.log.kafka_topics import Topics
 from services.log.protocol import Append, Draft, LogError, LogUnavailableError, Topic
 
 # A batch is one message to the broker: below its default bound of 1,048,588 bytes.
@@ -60,8 +60,9 @@ _REFUSALS = (
 class KafkaProducer:
     """The Producer over Kafka."""
 
-    def __init__(self, access: KafkaAccess) -> None:
+    def __init__(self, access: KafkaAccess, topics: Topics) -> None:
         self._access = access
+        self._topics = topics
         self._settings = access.settings
         self._client: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
@@ -124,7 +125,7 @@ class KafkaProducer:
             if self._client is None:
                 if self._stopped:
                     raise LogUnavailableError("the producer is stopped")
-                self._partitions = await ensure_topics(self._access)
+                self._partitions = await self._topics.counts()
                 client = AIOKafkaProducer(
                     **self._access.arguments,
                     acks="all",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -23,9 +24,39 @@ from services.log.protocol import LogUnavailableError, Topic
 # Creating a topic and electing its leaders takes a broker a second or two.
 _READY_TIMEOUT_S = 20.0
 _POLL_S = 0.05
+# Five clients connect while a profiler starts. A topic deleted meanwhile is missed by the next one.
+_RECENT_S = 1.0
 _HOUR_MS = 3_600_000
 # What brokers take by default; said, so that a smaller default of the cluster does not refuse our records.
 _MESSAGE_BYTES_MAX = 1_048_588
+
+
+class Topics:
+    """The topics of a log, made sure of once for all of its clients that connect at about the same time."""
+
+    def __init__(self, access: KafkaAccess) -> None:
+        self._access = access
+        self._asking: asyncio.Task[dict[Topic, int]] | None = None
+        self._answered_s = 0.0  # on the monotonic clock
+
+    async def counts(self) -> dict[Topic, int]:
+        """See ensure_topics."""
+        asking = self._asking
+        if asking is None or (asking.done() and time.monotonic() - self._answered_s > _RECENT_S):
+            asking = self._asking = asyncio.create_task(ensure_topics(self._access))
+            asking.add_done_callback(self._answered)
+        return await asyncio.shield(asking)
+
+    def _answered(self, asking: asyncio.Task[dict[Topic, int]]) -> None:
+        self._answered_s = time.monotonic()
+        if asking.cancelled() or asking.exception() is not None:
+            self._asking = None  # the next one asks anew
+
+    async def close(self) -> None:
+        """Ask no more."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
 
 
 async def ensure_topics(access: KafkaAccess) -> dict[Topic, int]:

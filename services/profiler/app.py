@@ -13,7 +13,7 @@ from services.http.part import Part
 from services.http.raw_route import Router
 from services.kernel.metrics import Metrics
 from services.log.open import open_log
-from services.log.protocol import EventLog, Topic
+from services.log.protocol import EventLog, LogError, Topic
 from services.profiler.catalogue_writer import CatalogueApplier
 from services.profiler.consumer import PullLoop
 from services.profiler.dead_letters import DeadLetters
@@ -52,6 +52,7 @@ class Profiler:
     ) -> None:
         self.settings = settings
         self.connection = connection
+        self._log = log
         stores = Stores(connection)
         self._producer = log.producer()
         letters = DeadLetters(self._producer, metrics)
@@ -104,6 +105,7 @@ class Profiler:
             # It connects with the first dead letter; until then nothing needs it.
             held.push_async_callback(self._producer.stop)
             following = [
+                asyncio.create_task(self._meet_log()),
                 asyncio.create_task(self.follower.run()),
                 asyncio.create_task(self._backfill()),
             ]
@@ -122,6 +124,11 @@ class Profiler:
             if way.trouble:
                 raise SafetyError(0, way.trouble)
         await self.connection.ping()
+
+    async def _meet_log(self) -> None:
+        """Open what the checks ask the log through, while the consumers join their groups."""
+        with suppress(LogError):  # the checks tell it
+            await self._log.bounds(Topic.EVENTS)
 
     async def _finish(self, loops: Sequence[asyncio.Task[None]]) -> None:
         for loop in self._loops.values():

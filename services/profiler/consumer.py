@@ -2,6 +2,8 @@
 
 1. Check (safety.py) and seek, after every assignment, dropped batch and lost log; commit back where the
    live epoch is behind the commits.
+   What was fetched with an assignment is applied where it is what the check says to start with: to fetch it
+   again would cost a start the broker's wait for more.
 2. Fetch; apply each partition's records in order, partitions at the same time. The store or the log away:
    wait and apply again. A dropped batch: back to 1.
 3. Commit what was applied 2 s ago (at once when leaving): a store that fails over and loses its last second
@@ -156,20 +158,22 @@ class PullLoop:
         """One fetch and what follows from it."""
         # 1.
         if self._unchecked:
-            await self._settle()
+            await self._settle({})
         # 2.
         fetched = await self._consumer.fetch(self._batch_records, _FETCH_WAIT_MS)
-        # An assignment may have come with the fetch: those are read again from where `_settle` says.
-        ready = {
-            partition: records for partition, records in fetched.items() if partition not in self._unchecked
-        }
-        await self._apply_all(ready)
+        if self._unchecked:  # an assignment came with the fetch
+            try:
+                fetched = await self._settle(fetched)
+            except BaseException:
+                self._unchecked.update(fetched)  # none of it was applied
+                raise
+        await self._apply_all(fetched)
         # 3.
         await self._commit(self._assigned, self._commit_delay_s)
         await self._measure()
 
-    async def _settle(self) -> None:
-        """Step 1."""
+    async def _settle(self, fetched: dict[int, list[Record]]) -> dict[int, list[Record]]:
+        """Step 1; what of `fetched` may be applied. Others are read again from where they have to be."""
         partitions = sorted(self._unchecked)
         starts = await self._applier.starts(partitions)
         behind = {
@@ -180,11 +184,17 @@ class PullLoop:
         # Before anything is applied: a crash must not find commits ahead of the live epoch.
         if behind:
             await self._consumer.commit(behind)
+        ready = {partition: records for partition, records in fetched.items() if partition not in starts}
         for partition, start in starts.items():
-            self._consumer.seek(partition, start.offset)
+            records = fetched.get(partition)
+            if records and records[0].position.offset == start.offset:
+                ready[partition] = records
+            else:
+                self._consumer.seek(partition, start.offset)
             self._applied[partition] = deque()
             self._next[partition] = start.offset
         self._unchecked.difference_update(partitions)
+        return ready
 
     async def _apply_all(self, fetched: dict[int, list[Record]]) -> None:
         """Step 2. Every partition comes to its end before an error of one is raised."""
