@@ -30,6 +30,7 @@ SERVICES: Final = ("ingest", "recommender", "profiler")
 # Break-even is looked for between these rates, requests a day, to a step of about a tenth.
 _RATES: Final = (10.0, 10_000_000.0)
 _STEPS: Final = 8
+_STREAMED: Final = 500_000  # with open streams in them: those need several instances, and each tick its time
 _ENOUGH_REQUESTS: Final = 1_000_000  # for a share of time; a p99.9 needs no more either
 
 
@@ -95,7 +96,8 @@ class BreakEven:
 
 def compare(inputs: Inputs, tell: Tell | None = None) -> Comparison:
     """Simulate every way to run every service at the asked rate. Raises CostError."""
-    plan = plan_parts(inputs.trace, inputs.requests_a_day, inputs.requests_max, inputs.seed)
+    most = inputs.requests_max if inputs.visits.stream_s is None else min(inputs.requests_max, _STREAMED)
+    plan = plan_parts(inputs.trace, inputs.requests_a_day, most, inputs.seed)
     question = Question(inputs.trace, plan.parts, inputs.visits, inputs.requests_a_day, inputs.seed)
     busiest = question.busiest_minute()
     asked = [_ways(inputs, service, busiest) for service in inputs.services]
@@ -170,13 +172,14 @@ def _answering(figures: Figures, service: str, work: Work, replicas: int) -> lis
         target=figures[f"{service}.target"] * figures["knative.utilisation"],
         window_s=figures["knative.window_s"],
         panic_s=figures["knative.panic_s"],
+        delay_s=figures[f"{service}.delay_s"],
         quantum_s=figures["cloudrun.quantum_s"],
     )
     retention_s = max(figures[f"{service}.retention_s"], figures["knative.grace_s"])
     knative = replace(
         scaling,
         platform_s=figures["knative.platform_ms"] / 1000,
-        idle_s=figures["knative.window_s"] + retention_s,
+        idle_s=figures["knative.window_s"] + figures[f"{service}.delay_s"] + retention_s,
     )
     google = replace(
         scaling, platform_s=figures["cloudrun.platform_ms"] / 1000, idle_s=figures["cloudrun.idle_s"]
@@ -213,15 +216,20 @@ def _profiler(figures: Figures) -> list[Choice]:
         start_s=start_s,
     )
     google = replace(
-        pushed, platform_s=figures["cloudrun.platform_ms"] / 1000, idle_s=figures["cloudrun.idle_s"]
+        keda,
+        poll_s=figures["crema.poll_s"],
+        cooldown_s=figures["crema.cooldown_s"],
+        platform_s=figures["cloudrun.platform_ms"] / 1000,
     )
-    node, request, instance = _tariffs(figures)
+    node, _, _ = _tariffs(figures)
+    prices = Prices(figures["price.pool.cpu_s"], figures["price.pool.gib_s"])
+    pool = Tariff(Billing.INSTANCE, prices, prices)
     return [
         Choice("always on, 1", pull, node, pulling, replicas=1),
         Choice("KEDA pull, to zero", pull, node, pulling, keda=keda),
         Choice("Knative push, to zero", push, node, pushed),
-        Choice("Cloud Run by instance, always 1", pull, instance, pulling, replicas=1),
-        Choice("Cloud Run push by request, to zero", push, request, google),
+        Choice("Cloud Run worker pool, always 1", pull, pool, pulling, replicas=1),
+        Choice("Cloud Run worker pool, CREMA to zero", pull, pool, pulling, keda=google),
     ]
 
 

@@ -10,6 +10,7 @@ instance, as Kubernetes routes it; with none ready it waits, as at the activator
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -87,6 +88,7 @@ class _Autoscaler:
     scaling: Scaling
     panic_until_s: float = -math.inf
     panic_scale: int = 0
+    wants: deque[tuple[float, int]] = field(default_factory=deque)  # of the last `delay_s`
 
     def wanted(self, flight: _Flight, now_s: float, ready: int) -> int:
         """Between min and max scale, at least 1: going to zero is decided by idleness, not here."""
@@ -101,6 +103,10 @@ class _Autoscaler:
             stable = self.panic_scale
         else:
             self.panic_scale = 0
+        while self.wants and self.wants[0][0] <= now_s - scaling.delay_s:
+            self.wants.popleft()
+        self.wants.append((now_s, stable))
+        stable = max(want for _, want in self.wants)
         return min(max(stable, scaling.min_scale, 1), scaling.max_scale)
 
 

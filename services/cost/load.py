@@ -39,7 +39,8 @@ class Scaling:
     An idle last instance goes after `idle_s`. From the decision to start an instance to its first answer pass
     `platform_s` (noticing, scheduling, the image) and `start_s` (ours: from exec on). More than one instance
     there is as Knative's autoscaler decides: for `target` requests in flight each, over `window_s` or, when
-    that is exceeded, `panic_s`. Billing is in units of `quantum_s`.
+    that is exceeded, `panic_s`; fewer only after it has wanted fewer for `delay_s`. Billing is in units of
+    `quantum_s`.
     """
 
     min_scale: int = 0
@@ -50,6 +51,7 @@ class Scaling:
     target: float = 28.0
     window_s: float = 60.0
     panic_s: float = 6.0
+    delay_s: float = 0.0
     quantum_s: float = 0.1
 
     def __post_init__(self) -> None:
@@ -58,7 +60,7 @@ class Scaling:
             raise CostError(
                 f"scale needs 0 ≤ min ≤ max and max ≥ 1, not {self.min_scale} and {self.max_scale}"
             )
-        if min(self.idle_s, self.platform_s, self.start_s) < 0:
+        if min(self.idle_s, self.platform_s, self.start_s, self.delay_s) < 0:
             raise CostError("times cannot be negative")
         if self.target <= 0 or not 0 < self.panic_s <= self.window_s or self.quantum_s <= 0:
             raise CostError("target, quantum and windows must be above 0, the panic window within the other")

@@ -69,7 +69,9 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
         ),
         "ingest.retention_s": Figure(300, f"{_DEPLOY}: scale-to-zero-pod-retention-period"),
         "recommender.retention_s": Figure(300, f"{_DEPLOY}: scale-to-zero-pod-retention-period"),
-        "push.retention_s": Figure(0, f"{_DEPLOY}: scale-to-zero-pod-retention-period"),
+        "push.retention_s": Figure(60, f"{_DEPLOY}: scale-to-zero-pod-retention-period"),
+        "ingest.delay_s": Figure(0, f"{_DEPLOY}: scale-down-delay"),
+        "recommender.delay_s": Figure(60, f"{_DEPLOY}: scale-down-delay"),
         "ingest.target": Figure(50, f"{_DEPLOY}: autoscaling.knative.dev/target"),
         "recommender.target": Figure(40, f"{_DEPLOY}: autoscaling.knative.dev/target"),
         "ingest.max_scale": Figure(10, f"{_DEPLOY}: autoscaling.knative.dev/max-scale"),
@@ -77,14 +79,16 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
         "keda.poll_s": Figure(5, f"{_DEPLOY}: pollingInterval"),
         "keda.cooldown_s": Figure(60, f"{_DEPLOY}: cooldownPeriod"),
         "keda.commit_s": Figure(2, "FRESHET_COMMIT_DELAY_MS"),
+        "crema.poll_s": Figure(60, "deploy/cloudrun: CREMA asked by Cloud Scheduler"),
+        "crema.cooldown_s": Figure(60, "CREMA says none: one look without lag", settled=False),
         "cloudrun.idle_s": Figure(900, "Cloud Run keeps an idle instance up to 15 minutes"),
         "cloudrun.quantum_s": Figure(0.1, "Cloud Run rounds up to 100 ms"),
         "ingest.vcpu": Figure(1, "Cloud Run's least for more than one request at a time"),
-        "ingest.memory_gib": Figure(0.5, "Cloud Run's least with instance-based billing"),
+        "ingest.memory_gib": Figure(0.5, "deploy/cloudrun"),
         "recommender.vcpu": Figure(1, "Cloud Run's least for more than one request at a time"),
-        "recommender.memory_gib": Figure(0.5, "Cloud Run's least with instance-based billing"),
+        "recommender.memory_gib": Figure(1, "deploy/cloudrun/recommender.yaml"),
         "profiler.vcpu": Figure(1, "Cloud Run's least for more than one request at a time"),
-        "profiler.memory_gib": Figure(0.5, "Cloud Run's least with instance-based billing"),
+        "profiler.memory_gib": Figure(0.5, "deploy/cloudrun"),
         # US dollars, beyond the free tier, without discounts for commitment
         "price.request.cpu_s": Figure(24e-6, _LIST),
         "price.request.gib_s": Figure(2.5e-6, _LIST),
@@ -93,6 +97,12 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
         "price.request.request": Figure(0.4e-6, _LIST),
         "price.instance.cpu_s": Figure(18e-6, _LIST),
         "price.instance.gib_s": Figure(2e-6, _LIST),
+        "price.pool.cpu_s": Figure(
+            18e-6, "as by instance; worker pools have a lower price of their own: check"
+        ),
+        "price.pool.gib_s": Figure(
+            2e-6, "as by instance; worker pools have a lower price of their own: check"
+        ),
         # What a vCPU and a GiB of your nodes cost you; 0: nobody said, and hours are all there is to compare.
         "price.node.cpu_s": Figure(0, "yours"),
         "price.node.gib_s": Figure(0, "yours"),

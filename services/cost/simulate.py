@@ -110,7 +110,8 @@ def _starts(load: Load, scaling: Scaling, alone: _Alone) -> NDArray[np.int64]:
     """
     if scaling.min_scale == 0:
         return np.flatnonzero(alone.first)
-    quiet = load.arrivals[1:] > alone.alive[:-1] + _FORGET_WINDOWS * scaling.window_s
+    forget_s = _FORGET_WINDOWS * scaling.window_s + scaling.delay_s
+    quiet = load.arrivals[1:] > alone.alive[:-1] + forget_s
     return np.concatenate(([0], np.flatnonzero(quiet) + 1))
 
 
@@ -118,8 +119,8 @@ def _crowded(load: Load, scaling: Scaling, alone: _Alone, starts: NDArray[np.int
     """Which up-times might get a second instance, (len(starts),).
 
     In a window that ends at t no more than the requests that had come by t and were not done before the
-    window can have been in flight, each no longer than the window. That sum is largest at an arrival. After
-    zero a window is as old as the up-time, from the first tick on.
+    window can have been in flight, each no longer than the window. That sum is largest at an arrival, and no
+    average is above their number. After zero a window is as old as the up-time, from the first tick on.
     """
     arrivals = load.arrivals
     if scaling.max_scale == 1:
@@ -127,15 +128,19 @@ def _crowded(load: Load, scaling: Scaling, alone: _Alone, starts: NDArray[np.int
     ends = load.answered(alone.done)
     if load.holds is not None:
         ends = np.maximum(ends, load.holds)
+    ended = np.argsort(ends, kind="stable")  # nearly sorted already where nothing is held
+    ends_in_order = ends[ended]
     many = np.zeros(len(arrivals), np.bool_)
     sizes = np.diff(np.concatenate((starts, [len(load)])))
     age = np.maximum(arrivals - np.repeat(arrivals[starts], sizes), TICK_S)
     for window_s in (scaling.panic_s, scaling.window_s):
-        flight = np.cumsum(np.minimum(ends - arrivals, window_s))
-        before = np.searchsorted(alone.alive, arrivals - window_s, side="right")
-        flight -= np.where(before > 0, flight[np.maximum(before, 1) - 1], 0.0)
+        each = np.minimum(ends - arrivals, window_s)
+        gone = np.concatenate(([0.0], np.cumsum(each[ended])))
+        before = np.searchsorted(ends_in_order, arrivals - window_s, side="right")
+        count = np.arange(1, len(arrivals) + 1) - before
+        flight = np.cumsum(each) - gone[before]
         over_s = window_s if scaling.min_scale else np.minimum(age, window_s)
-        many |= flight > scaling.target * over_s
+        many |= (flight > scaling.target * over_s) & (count > scaling.target)
     return np.logical_or.reduceat(many, starts)
 
 
