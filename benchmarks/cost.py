@@ -37,8 +37,10 @@ def slug(text: str) -> str:
 
 def show(rates: Sequence[int], by_rate: Sequence[Sequence[Comparison]]) -> None:
     """One figure for each service, way and rate; a table of medians."""
-    note("| service | way to run | " + " | ".join(f"{rate:,}/day" for rate in rates) + " |")
-    note("|---|---|" + "---|" * len(rates))
+    table = [
+        "| service | way to run | " + " | ".join(f"{rate:,}/day" for rate in rates) + " |",
+        "|---|---|" + "---|" * len(rates),
+    ]
     for at, service in enumerate(by_rate[0][0].services):
         for row, first in enumerate(service.verdicts):
             if first.choice.replicas:
@@ -47,7 +49,8 @@ def show(rates: Sequence[int], by_rate: Sequence[Sequence[Comparison]]) -> None:
             for rate, runs in zip(rates, by_rate, strict=True):
                 there = [one.services[at].verdicts[row] for one in runs]
                 cells.append(figures_of(f"cost_{service.service}_{slug(first.choice.name)}_{rate}", there))
-            note(f"| {service.service} | {first.choice.name} | " + " | ".join(cells) + " |")
+            table.append(f"| {service.service} | {first.choice.name} | " + " | ".join(cells) + " |")
+    note("\n".join(table))
 
 
 def figures_of(name: str, runs: Sequence[Verdict]) -> str:
@@ -67,15 +70,15 @@ def figures_of(name: str, runs: Sequence[Verdict]) -> str:
 
 def show_break_even(runs: Sequence[Sequence[BreakEven]]) -> None:
     """From how many requests a day on less than a tenth is saved."""
-    note("| service | way to run | saves less than 10 % from |")
-    note("|---|---|---|")
+    table = ["| service | way to run | saves less than 10 % from |", "|---|---|---|"]
     for at, first in enumerate(runs[0]):
         found = [one[at].requests_a_day for one in runs]
         rates = [rate for rate in found if rate is not None]
         if len(rates) == len(found):
             emit(f"cost_{first.service}_{slug(first.choice)}_break_even", rates, "requests/day", 0)
         said = f"{statistics.median(rates):,.0f} requests/day" if rates else "no rate looked at"
-        note(f"| {first.service} | {first.choice} | {said} |")
+        table.append(f"| {first.service} | {first.choice} | {said} |")
+    note("\n".join(table))
 
 
 def main() -> None:

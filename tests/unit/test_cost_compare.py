@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from services.cost.outcome import Outcome
 from services.cost.queue import Work
 from services.cost.trace import DAY_S, trace_of
 
+ROOT = Path(__file__).resolve().parents[2]
 NEED = Need(2.0, 0.5)
 PRICES = Prices(cpu_s=3.0, gib_s=2.0, idle_cpu_s=0.5, idle_gib_s=0.25, request=10.0)
 
@@ -108,3 +111,25 @@ def test_every_figure_names_its_origin() -> None:
     assert all(figure.by for figure in FIGURES.values())
     said = Figures().instead({"keda.platform_ms": 700})
     assert "keda.platform_ms" not in said.unsettled()
+
+
+@pytest.mark.parametrize(
+    ("file", "found", "figure", "factor"),
+    [
+        ("base/ingest.yaml", r"autoscaling\.knative\.dev/target: \"(\d+)\"", "ingest.target", 1),
+        ("base/recommender.yaml", r"autoscaling\.knative\.dev/target: \"(\d+)\"", "recommender.target", 1),
+        ("base/ingest.yaml", r"/max-scale: \"(\d+)\"", "ingest.max_scale", 1),
+        ("base/recommender.yaml", r"/max-scale: \"(\d+)\"", "recommender.max_scale", 1),
+        ("base/ingest.yaml", r"pod-retention-period: (\d+)m", "ingest.retention_s", 60),
+        ("base/recommender.yaml", r"pod-retention-period: (\d+)m", "recommender.retention_s", 60),
+        ("base/recommender.yaml", r"scale-down-delay: (\d+)s", "recommender.delay_s", 1),
+        ("push/profiler.yaml", r"pod-retention-period: (\d+)m", "push.retention_s", 60),
+        ("pull/scaling.yaml", r"pollingInterval: (\d+)", "keda.poll_s", 1),
+        ("pull/scaling.yaml", r"cooldownPeriod: (\d+)", "keda.cooldown_s", 1),
+    ],
+)
+def test_figures_are_those_of_the_manifests(file: str, found: str, figure: str, factor: int) -> None:
+    text = (ROOT / "deploy" / "knative" / file).read_text(encoding="utf-8")
+    match = re.search(found, text)
+    assert match, f"{file} says nothing of {figure} any more"
+    assert FIGURES[figure].value == int(match[1]) * factor
