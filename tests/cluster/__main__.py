@@ -12,6 +12,7 @@ The namespace `freshet` is made anew and deleted at the end; `--keep` leaves it.
 from __future__ import annotations
 
 import argparse
+import logging
 import subprocess
 import sys
 import time
@@ -86,6 +87,7 @@ def main() -> int:
     parts = arguments.parts or list(PARTS)
     if unknown := set(parts) - set(PARTS):
         parser.error(f"no such part: {sorted(unknown)}")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it meets, source.py retries
     began_s = time.monotonic()
     try:
         site.gateway()

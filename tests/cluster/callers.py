@@ -32,7 +32,7 @@ class Caller:
 
     def ask(self, method: str, path: str, json: Any = None, *, host: str = "") -> httpx.Response:
         """One request on a connection of its own. Raises httpx.HTTPError."""
-        headers = {"host": host or self.host, "x-api-key": site.KEY}
+        headers = {"host": host or self.host, "x-api-key": site.key()}
         with httpx.Client(base_url=site.gateway(), timeout=_TIMEOUT_S, trust_env=False) as client:
             return client.request(method, path, headers=headers, json=json)
 

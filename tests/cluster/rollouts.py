@@ -45,6 +45,8 @@ def bad_rollouts() -> None:
             time.sleep(_WATCHED_S)
             status = _status()
             kubectl.apply(recommender())
+            # Its pods would stay until Knative gives it up, ten minutes later.
+            kubectl.run("-n", NAMESPACE, "delete", "revision", status["latestCreatedRevisionName"])
             time.sleep(5)
         if status["latestCreatedRevisionName"] == before or status["latestReadyRevisionName"] != before:
             raise kubectl.ClusterError(f"{title}: the wrong revision was not made, or became ready: {status}")

@@ -9,12 +9,14 @@ LOAD_IMAGES            a command that takes the path of a `docker save` archive 
 
 from __future__ import annotations
 
+import base64
 import copy
 import os
 import secrets
 import shlex
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,9 +27,6 @@ from tests.deploy.kustomize import render
 
 SERVICES: Final = ("ingest", "profiler", "recommender", "cli")
 OUTSIDE_IMAGES: Final = ("apache/kafka:4.1.0", "valkey/valkey:8.1")
-KEY: Final = secrets.token_hex(16)
-_PASSWORD: Final = secrets.token_hex(16)
-_STORE_URL: Final = f"valkey://:{_PASSWORD}@freshet-valkey:6379/0"
 # Shortest that Knative takes: what is measured is the wake, not the wait before it.
 QUICK: Final = {
     "autoscaling.knative.dev/window": "6s",
@@ -84,6 +83,9 @@ def here(obj: Object) -> Object:
     if pods is not None:
         for container in pods.containers():
             container["image"] = os.environ.get("IMAGE_PREFIX", "") + container["image"]
+            if not _counts_storage():
+                for amounts in (container.get("resources") or {}).values():
+                    amounts.pop("ephemeral-storage", None)
     if is_knative(made):
         made["spec"]["template"]["metadata"].setdefault("annotations", {}).update(QUICK)
     if made["kind"] == "ScaledObject":
@@ -91,6 +93,13 @@ def here(obj: Object) -> Object:
     if made["kind"] == "ConfigMap" and made["metadata"]["name"] == "freshet":
         made["data"]["FRESHET_LOG_REPLICATION"] = "1"
     return made
+
+
+@cache
+def _counts_storage() -> bool:
+    """Whether nodes count ephemeral storage; one that does not takes no pod that asks for some."""
+    nodes = kubectl.read("nodes")["items"]
+    return all("ephemeral-storage" in one["status"]["allocatable"] for one in nodes)
 
 
 def rendered(folder: str, *kinds: str) -> list[Object]:
@@ -104,12 +113,26 @@ def secret(name: str, **values: str) -> Object:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": values}
 
 
+@cache
+def key() -> str:
+    """The key of what is installed."""
+    found = kubectl.read("-n", NAMESPACE, "secret", "freshet")["data"]["FRESHET_KEYS"]
+    return base64.b64decode(found).decode()
+
+
 def install_base() -> None:
-    """Namespace, secrets, one Kafka broker, Valkey without a volume, topics."""
+    """Namespace, secrets, one Kafka broker, Valkey without a volume, the ConfigMap."""
+    password = secrets.token_hex(16)
+    store_url = f"valkey://:{password}@freshet-valkey:6379/0"
     kubectl.apply(*rendered("namespace"))
     kubectl.apply(
-        secret("freshet-valkey", password=_PASSWORD),
-        secret("freshet", FRESHET_KEYS=KEY, FRESHET_STORE_URL=_STORE_URL, FRESHET_RELEASE_URL=_STORE_URL),
+        secret("freshet-valkey", password=password),
+        secret(
+            "freshet",
+            FRESHET_KEYS=secrets.token_hex(16),
+            FRESHET_STORE_URL=store_url,
+            FRESHET_RELEASE_URL=store_url,
+        ),
     )
     kubectl.apply(*(here(one) for one in read(Path(__file__).parent / "kafka.yaml")))
     kubectl.apply(*(_without_volume(one) for one in rendered("infrastructure") if _is_valkeys(one)))

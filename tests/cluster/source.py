@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -33,6 +34,7 @@ _TIMEOUT_S: Final = 60
 class Posted:
     """What was posted of one topic."""
 
+    began_s: float | None = None  # monotonic time of the first attempt
     records: int = 0
     repeated: int = 0
     refused: dict[int, int] = field(default_factory=dict)  # status (0: no answer) → how often; posted again
@@ -92,6 +94,7 @@ class Source:
 
     async def _post(self, client: httpx.AsyncClient, record: Any) -> None:
         attempt = 0
+        self.posted.began_s = self.posted.began_s or time.monotonic()
         while True:
             try:
                 answer = await client.post(self.path, content=record.value or b"", headers=headers_of(record))
