@@ -88,10 +88,15 @@ class Catalogue:
 
         About 5 µs an item. Raises PoisonError for bytes that are no item.
         """
-        items = sorted(((decode_item(raw), raw) for raw in raw_items), key=lambda pair: pair[0].item_id)
-        for item, raw in items:
-            self._put(item, raw, attach=False)
+        for _, raw in sorted((decode_item(raw).item_id, raw) for raw in raw_items):
+            self.add(raw)
         self.bind(self.release)
+
+    def add(self, raw: bytes) -> None:
+        """One of many items: they are in no release until `bind`. Raises PoisonError for bytes that are no
+        item.
+        """
+        self._put(decode_item(raw), raw, attach=False)
 
     def upsert(self, item: Item) -> int:
         """Add or replace an item; answers its row."""

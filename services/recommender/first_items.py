@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 # The best of trending and popular, which every list may be filled from: twice the longest list.
 SEEDS: Final = 400
-NEIGHBOURS_KEPT: Final = 32  # the strongest of an item's co-visitation row
+NEIGHBOURS_KEPT: Final = 64  # of an item: all that its co-visitation row holds
 # What answers ask for during a second or two; a tenth of what the whole would be, whatever happens.
 KEYS_MAX: Final = 20_000
 

@@ -164,14 +164,15 @@ class CatalogueFollower:
 
 
 def _build(release: Release | None, raw_items: dict[str, bytes]) -> tuple[Catalogue, list[str]]:
-    catalogue = Catalogue(release)
-    readable: dict[str, bytes] = {}
-    for item_id, raw in raw_items.items():
+    """One item after the other: all of them decoded at once would be most of the memory of the process."""
+    catalogue = Catalogue()
+    ids: list[str] = []
+    for item_id in sorted(raw_items):
         try:
-            decode_item(raw)
+            catalogue.add(raw_items.pop(item_id))
         except PoisonError as error:
             log.warning("an item in the store cannot be read and is left out: %s", error)
         else:
-            readable[item_id] = raw
-    catalogue.load(readable.values())
-    return catalogue, sorted(readable)
+            ids.append(item_id)
+    catalogue.bind(release)
+    return catalogue, ids
