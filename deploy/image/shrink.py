@@ -56,6 +56,8 @@ _TEST_EXTENSIONS = (
     "_umath_tests.",
 )
 _TEST_FOLDERS = frozenset({"test", "tests", "testing_data"})
+# For programs in other languages; the Python module has the whole runtime in itself.
+_UNUSED_LIBRARY = "libonnxruntime.so"
 _UNUSED_ENDINGS = (".a", ".c", ".cc", ".cpp", ".h", ".hpp", ".pxd", ".pxi", ".pyi", ".pyx")
 
 
@@ -95,7 +97,7 @@ def _prune(path: Path) -> None:
         shutil.rmtree(path)
     elif not path.is_file() or any(part.endswith(".dist-info") for part in path.parts):
         return  # gone with its folder, or a licence
-    elif path.name.endswith(_UNUSED_ENDINGS) or path.name.startswith(_TEST_EXTENSIONS):
+    elif path.name.endswith(_UNUSED_ENDINGS) or path.name.startswith((*_TEST_EXTENSIONS, _UNUSED_LIBRARY)):
         path.unlink()
     elif ".so" in path.suffixes:
         subprocess.run(["/usr/bin/strip", "--strip-unneeded", str(path)], check=True)  # noqa: S603
