@@ -1,8 +1,8 @@
 """What a request to ingest costs beside a real Kafka: CPU and latency by how many are in flight.
 
 Single events over keep-alive connections on loopback. The broker and this program share the machine's cores,
-so latency is theirs too; CPU is that of ingest's process alone. It says what concurrency a platform may aim at:
-docs/OPERATIONS.md, "Scaling".
+so latency is theirs too; CPU is that of ingest's process alone. It says what concurrency a platform may
+aim at: docs/OPERATIONS.md, "Scaling".
 """
 
 from __future__ import annotations

@@ -152,8 +152,10 @@ def by_push(runs: int) -> None:
     """Wakes of the profiler for posted records, and a heap of them with redelivery."""
     ingest, recommender = Caller("ingest"), Caller("recommender")
     times_s = []
+    wait_for_none("ingest", "recommender")  # pods that end hold their share of a small node
     for run in range(runs):
         wait_for_none("profiler")
+        counted(recommender, "nobody")  # awake, so that only the profiler has to start
         sent = post_events(ingest, 1, f"push{run}")
         with delivering() as posted:
             wait_until_applied(recommender, sent)
@@ -187,6 +189,7 @@ def by_pull(runs: int) -> None:
     for run in range(runs + 1):
         last = run == runs
         down_s.append(_wait_for_no_replicas())
+        counted(recommender, "nobody")
         with replica_changes() as changes:
             sent = post_events(ingest, _EVENTS if last else 1, f"pull{run}")
             began_s = time.monotonic()

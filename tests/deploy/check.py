@@ -17,13 +17,13 @@ MANIFESTS: Final = ROOT / "deploy" / "knative"
 NAMESPACE: Final = "freshet"
 # What stands together in one cluster. The components that no overlay takes are added to the first.
 INSTALLATIONS: Final = {
-    "push": ("push", "infrastructure", "setup", "trainer"),
-    "pull": ("pull", "infrastructure", "setup", "trainer"),
-    "push-sasl": ("push-sasl", "infrastructure-sasl", "setup-sasl", "trainer-sasl"),
-    "pull-sasl": ("pull-sasl", "infrastructure-sasl", "setup-sasl", "trainer-sasl"),
+    "push": ("push", "infrastructure", "setup", "trainer", "cli"),
+    "pull": ("pull", "infrastructure", "setup", "trainer", "cli"),
+    "push-sasl": ("push-sasl", "infrastructure-sasl", "setup-sasl", "trainer-sasl", "cli-sasl"),
+    "pull-sasl": ("pull-sasl", "infrastructure-sasl", "setup-sasl", "trainer-sasl", "cli-sasl"),
 }
 EXTRAS: Final = ("provisioned", "streams", "outside")
-_READERS_OF_THE_LOG: Final = ("ingest", "profiler", "trainer", "setup")
+_READERS_OF_THE_LOG: Final = ("ingest", "profiler", "trainer", "setup", "cli")
 
 
 def version() -> str:
@@ -85,8 +85,12 @@ def _of_one(
         yield from knative.source_problems(obj, retention_s)
     if obj["kind"] == "ScaledObject":
         yield from knative.scaling_problems(obj)
-    if obj["kind"] == "Deployment" and "replicas" in obj["spec"]:
-        yield "spec.replicas is KEDA's: an apply with a number would fight it"
+    if obj["kind"] == "ScaledObject":
+        target = obj["spec"]["scaleTargetRef"]
+        for one in objects:
+            there = (one["kind"], one["metadata"]["name"]) == (target.get("kind"), target["name"])
+            if there and "replicas" in one["spec"]:
+                yield f"{name_of(one)}: spec.replicas is KEDA's; an apply with a number would fight it"
     if pods := pods_of(obj):
         yield from security.problems(pods, version())
         yield from wiring.environment_problems(pods, objects, secrets)

@@ -67,7 +67,7 @@ def _container(container: dict[str, Any], pods: Pods, version: str) -> Iterator[
         yield "resources.limits: memory"
     if caches and "ephemeral-storage" not in (resources.get("limits") or {}):
         yield "resources.limits: ephemeral-storage bounds the cache"
-    if pods.owner.get("kind") in {"Deployment", "StatefulSet"}:
+    if pods.owner.get("kind") in {"Deployment", "StatefulSet"} and container.get("ports"):
         for probe in ("readinessProbe", "livenessProbe"):
             if probe not in container:
                 yield f"{probe} is missing"

@@ -165,7 +165,7 @@ def topic_problems(objects: list[Object]) -> Iterator[str]:
     brokers = settings.log_url.removeprefix("kafka://")
     for broker in brokers.split(","):
         if "." not in broker:
-            yield f"FRESHET_LOG_URL: {broker} is found from this namespace only; KEDA and Knative are in others"
+            yield f"FRESHET_LOG_URL: {broker} is known in this namespace only; KEDA and Knative have others"
     pairs = {topic_name(settings, topic): group_name(settings, group) for topic, group in GROUPS.items()}
     paths = {topic_name(settings, topic): path for topic, path in _PATHS.items()}
     read: dict[str, set[str]] = {"KafkaSource": set(), "ScaledObject": set()}

@@ -168,7 +168,7 @@ PUSH: list[tuple[str, Change, str]] = [
         lambda m: m["ConfigMap/freshet"]["data"].update(
             FRESHET_LOG_URL="kafka://freshet-kafka-bootstrap:9092"
         ),
-        "from this namespace only",
+        "in this namespace only",
     ),
     ("no items", lambda m: m.pop("KafkaSource/freshet-items"), "the profiler needs"),
     ("dead topic", lambda m: m["KafkaSink/freshet-dead"]["spec"].update(topic="dead"), "dead letters go to"),
