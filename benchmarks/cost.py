@@ -74,9 +74,11 @@ def show_break_even(runs: Sequence[Sequence[BreakEven]]) -> None:
     for at, first in enumerate(runs[0]):
         found = [one[at].requests_a_day for one in runs]
         rates = [rate for rate in found if rate is not None]
-        if len(rates) == len(found):
+        if rates and len(rates) == len(found) and min(rates) > 0:
             emit(f"cost_{first.service}_{slug(first.choice)}_break_even", rates, "requests/day", 0)
-        said = f"{statistics.median(rates):,.0f} requests/day" if rates else "no rate looked at"
+        said = (
+            f"{float(f'{statistics.median(rates):.2g}'):,.0f} requests/day" if rates else "no rate looked at"
+        )
         table.append(f"| {first.service} | {first.choice} | {said} |")
     note("\n".join(table))
 

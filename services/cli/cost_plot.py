@@ -63,4 +63,6 @@ def _panel(axis: Any, scales: list[dict[str, Any]], at: int) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(axis="y", color="#e6eaec", linewidth=0.6)
     axis.set_axisbelow(True)
+    axis.minorticks_off()
+    axis.set_ylim(-46, 104)  # room for the names; what loses more than that is cut
     axis.legend(fontsize=7, frameon=False, loc="lower left")

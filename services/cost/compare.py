@@ -31,7 +31,7 @@ SERVICES: Final = ("ingest", "recommender", "profiler")
 _RATES: Final = (10.0, 10_000_000.0)
 _STEPS: Final = 8
 _STREAMED: Final = 500_000  # with open streams in them: those need several instances, and each tick its time
-_ENOUGH_REQUESTS: Final = 1_000_000  # for a share of time; a p99.9 needs no more either
+_ENOUGH_REQUESTS: Final = 2_000_000  # for a share of time; a p99.9 needs no more either
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def break_even(inputs: Inputs, saved: float = 0.1, tell: Tell | None = None) -> 
     """For each way to run that saves something: the rate above which it saves less than `saved`.
 
     Savings fall with the rate, so the rate is bracketed on a logarithmic scale; simulated on parts of the
-    trace of about a million requests.
+    trace of at most two million requests.
     """
     inputs = replace(inputs, requests_max=min(inputs.requests_max, _ENOUGH_REQUESTS))
     low, high = _RATES
@@ -135,7 +135,7 @@ def break_even(inputs: Inputs, saved: float = 0.1, tell: Tell | None = None) -> 
     found = []
     for at, service in enumerate(coarse[0].services):
         for row, verdict in enumerate(service.verdicts):
-            if row == 0:
+            if verdict.choice.replicas:
                 continue
             savings = [one.services[at].verdicts[row].saved for one in coarse]
             rate = _crossing(rates, savings, saved)

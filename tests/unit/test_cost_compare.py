@@ -90,6 +90,9 @@ def test_break_even_lies_where_a_single_comparison_crosses_it() -> None:
     )
     assert below["Knative, to zero"] > 0.1 > above["Knative, to zero"]
     assert found["Knative, min-scale 1"] == 0.0
+    by_request = found["Cloud Run by request, to zero"]
+    assert by_request is not None
+    assert by_request > 10 * rate
 
 
 def test_every_service_is_run_from_the_table_of_figures() -> None:
