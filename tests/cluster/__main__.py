@@ -67,6 +67,7 @@ def run(parts: list[str], runs: int) -> None:
         rollouts.split()
     if "push" in parts:
         deliveries.by_push(runs)
+        deliveries.given_up()
     if "pull" in parts:
         to_pull()
         deliveries.by_pull(runs)

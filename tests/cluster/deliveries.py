@@ -16,7 +16,7 @@ from typing import Any, Final
 from tests.cluster import kubectl, site
 from tests.cluster.callers import Caller
 from tests.cluster.figures import print_line, print_times, say
-from tests.cluster.source import Posted, Source
+from tests.cluster.source import Posted, Source, give_up_on_one
 from tests.cluster.wakes import pods, wait_for_none
 from tests.deploy.check import NAMESPACE
 
@@ -180,6 +180,25 @@ def by_push(runs: int) -> None:
         refused_and_retried=done.refused,
         took_s=round(took_s, 1),
     )
+
+
+def given_up() -> None:
+    """A record that no KafkaSource will post again: the next one of its partition brings it in."""
+    ingest, recommender = Caller("ingest"), Caller("recommender")
+    sent = post_events(ingest, 1, "given-up")
+    with kafka_forwarded():
+        asyncio.run(asyncio.wait_for(give_up_on_one(*EVENTS[:2]), 60))
+    user = next(iter(sent))
+    answer = ingest.ask("POST", "/events", {"user_id": user, "event_type": "view", "item_id": "item-1"})
+    if answer.status_code != 202:
+        raise kubectl.ClusterError(f"ingest: {answer.status_code} {answer.text[:300]}")
+    sent[user] += 1
+    with delivering() as posted:
+        wait_until_applied(recommender, sent)
+        records = posted[EVENTS[0]].records
+    if records > 1:
+        raise kubectl.ClusterError(f"{records} records were posted, the first should have been given up")
+    print_line("push_given_up", value=2, unit="events once", of="1 posted, the one before it given up on")
 
 
 def by_pull(runs: int) -> None:

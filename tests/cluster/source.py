@@ -108,6 +108,26 @@ class Source:
             await asyncio.sleep(_BACKOFF_S * attempt)
 
 
+async def give_up_on_one(topic: str, group: str) -> None:
+    """Commit past the first waiting record of a partition, as Knative does once its dead letter is out."""
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=BROKERS,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    try:
+        fetched: dict[Any, Any] = {}
+        while not fetched:
+            fetched = await consumer.getmany(timeout_ms=1000, max_records=100)
+        at, records = next(iter(fetched.items()))
+        await consumer.commit({TopicPartition(topic, at.partition): records[0].offset + 1})
+    finally:
+        await consumer.stop()
+
+
 def headers_of(record: Any) -> dict[str, str]:
     """The HTTP headers of a record."""
     headers = {
