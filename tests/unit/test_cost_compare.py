@@ -65,7 +65,7 @@ def test_a_request_an_hour_pays_to_zero_and_its_caller_waits() -> None:
 
 
 def test_steady_traffic_saves_nothing_on_a_cluster_and_loses_by_request() -> None:
-    comparison = compare(replace(steady(0.05, days=1), services=("recommender",), seed=3))
+    comparison = compare(replace(steady(0.09, days=1), services=("recommender",), seed=3))
     _, saved = named(comparison, "recommender")
     assert saved["Knative, to zero"] == pytest.approx(0, abs=1e-3)
     assert saved["Cloud Run by request, to zero"] < -0.3
@@ -81,7 +81,7 @@ def test_always_on_costs_the_same_whatever_comes() -> None:
 def test_break_even_lies_where_a_single_comparison_crosses_it() -> None:
     rng = np.random.default_rng(1)
     trace = trace_of(np.sort(rng.uniform(0, 7 * DAY_S, 7 * 300)))
-    inputs = Inputs(trace, trace.a_day, services=("recommender",))
+    inputs = Inputs(trace, trace.a_day, services=("recommender",), requests_max=100_000)
     found = {one.choice: one.requests_a_day for one in break_even(inputs)}
     rate = found["Knative, to zero"]
     assert rate is not None
@@ -90,9 +90,7 @@ def test_break_even_lies_where_a_single_comparison_crosses_it() -> None:
     )
     assert below["Knative, to zero"] > 0.1 > above["Knative, to zero"]
     assert found["Knative, min-scale 1"] == 0.0
-    by_request = found["Cloud Run by request, to zero"]
-    assert by_request is not None
-    assert by_request > 10 * rate
+    assert found["Cloud Run by request, to zero"] is None, "at the rates that are looked at it always pays"
 
 
 def test_every_service_is_run_from_the_table_of_figures() -> None:
