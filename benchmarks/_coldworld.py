@@ -274,15 +274,18 @@ def write_bare(path: Path, service: str, environment: dict[str, str]) -> list[st
     return names
 
 
+# The process is set as a service sets its own (services/http/process.py).
 _BARE: Final = """\
-import importlib, sys
+import gc, importlib, os, sys
+gc.disable()
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 for name in {names!r}:
     if name not in sys.modules:
         try:
             importlib.import_module(name)
         except ImportError:  # a name that only its package's own code can import
             pass
-import asyncio, os, uvicorn
+import asyncio, uvicorn
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
