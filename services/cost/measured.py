@@ -39,6 +39,7 @@ _LIST: Final = "Cloud Run list price, tier 1, September 2025; check cloud.google
 # (scheduling, network, container).
 FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
     {
+        # Not settled: taken on a busy machine; ingest's p99 is its p50 by the recommender's ratio until then.
         "ingest.cpu_ms": Figure(0.38, _TIMES, settled=False),
         "ingest.p50_ms": Figure(0.49, _TIMES, settled=False),
         "ingest.p99_ms": Figure(0.75, _TIMES, settled=False),
