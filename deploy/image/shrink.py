@@ -123,9 +123,8 @@ def _import_everything(service: str) -> None:
 def _compile(packages: Path, sourceless: bool) -> int:
     """Write the bytecode of all imported modules of `packages` and the standard library; answers how many."""
     ours, standard = packages / "services", Path(sysconfig.get_path("stdlib"))
-    files = {
-        Path(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)
-    }
+    named = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    files = {Path(name) for name in named if name}
     sources = [file for file in files if file.suffix == ".py" and file.is_relative_to(packages)]
     sources += [file for file in files if file.suffix == ".py" and file.is_relative_to(standard)]
     for source in sources:
