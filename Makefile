@@ -59,6 +59,7 @@ images: $(VENV)/.dev ## build all images (ARGS="ingest cli": only these), say wh
 	@set -e; for service in $(or $(ARGS),$(IMAGES)); do \
 		echo "freshet-$$service:$(VERSION)" >&2; \
 		docker build --quiet --file deploy/Dockerfile --build-arg SERVICE=$$service --build-arg VERSION=$(VERSION) \
+			--build-arg NUMPY=$$(case $$service in profiler) echo lean;; *) echo wheel;; esac) \
 			--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
 			--build-arg SOURCE=$$(git remote get-url origin 2>/dev/null | grep -E '^(https://|git@|ssh://)') \
 			--tag freshet-$$service:$(VERSION) . >/dev/null; \

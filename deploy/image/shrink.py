@@ -45,6 +45,8 @@ _UNUSED_FOLDERS = (
     "pyarrow/src",
     "pydantic/v1",
 )
+# Jobs draw random numbers with numpy (it is loaded when first asked for), servers none.
+_UNUSED_IN_SERVERS = ("numpy/random",)
 # What nothing in our rooms imports by name, but a library when the first request comes.
 _LATE = ("anyio._backends._asyncio", "uvloop", "encodings.idna", "multiprocessing.util")
 _TEST_EXTENSIONS = (
@@ -71,6 +73,8 @@ def main(service: str) -> None:
                 shutil.rmtree(room)
         for name in _UNUSED_PACKAGES:
             _uninstall(name)
+        for folder in _UNUSED_IN_SERVERS:
+            shutil.rmtree(packages / folder, ignore_errors=True)
     for folder in _UNUSED_FOLDERS:  # 2
         shutil.rmtree(packages / folder, ignore_errors=True)
     for path in sorted(packages.rglob("*")):
