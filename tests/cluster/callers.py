@@ -30,11 +30,18 @@ class Caller:
     def __init__(self, service: str) -> None:
         self.host = host_of(service)
 
-    def ask(self, method: str, path: str, json: Any = None, *, host: str = "") -> httpx.Response:
-        """One request on a connection of its own. Raises httpx.HTTPError."""
+    def ask(
+        self, method: str, path: str, json: Any = None, *, host: str = "", text: str | None = None
+    ) -> httpx.Response:
+        """One request on a connection of its own, with a body of JSON, given as such or as text.
+
+        Raises httpx.HTTPError.
+        """
         headers = {"host": host or self.host, "x-api-key": site.key()}
+        if text is not None:
+            headers["content-type"] = "application/json"
         with httpx.Client(base_url=site.gateway(), timeout=_TIMEOUT_S, trust_env=False) as client:
-            return client.request(method, path, headers=headers, json=json)
+            return client.request(method, path, headers=headers, json=json, content=text)
 
     def timed(self, method: str, path: str, json: Any = None) -> tuple[float, httpx.Response]:
         """(s until the answer, the answer)."""

@@ -37,14 +37,15 @@ COOLDOWN_S: Final = 15  # instead of 60, for the same reason
 
 # The barest thing that Knative can run from the same image: it answers 200 to anything.
 _BARE: Final = """
-import signal, socket, sys
+import _thread, signal, socket, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+def answer(caller):
+    while caller.recv(65536):
+        caller.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n")
+    caller.close()
 listening = socket.create_server(("", 8080), backlog=64)
 while True:
-    caller, _ = listening.accept()
-    caller.recv(65536)
-    caller.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
-    caller.close()
+    _thread.start_new_thread(answer, listening.accept()[:1])
 """
 
 
@@ -83,6 +84,8 @@ def here(obj: Object) -> Object:
     if pods is not None:
         for container in pods.containers():
             container["image"] = os.environ.get("IMAGE_PREFIX", "") + container["image"]
+            # Ending pods hold their share for 30 s, and a small node has to hold three generations of them.
+            (container.get("resources") or {}).get("requests", {})["cpu"] = "10m"
             if not _counts_storage():
                 for amounts in (container.get("resources") or {}).values():
                     amounts.pop("ephemeral-storage", None)
