@@ -126,7 +126,7 @@ def test_prices_and_figures_are_inputs(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_the_figures_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     figures = ran(capsys, ["--figures"])
-    assert figures["recommender.p50_ms"]["by"] == "make bench-recommend"
+    assert figures["recommender.p50_ms"]["by"] == "make bench-cost ARGS=--measure"
     assert main(["cost", "--figures"]) == EXIT_OK
     assert "price.request.cpu_s" in capsys.readouterr().out
 
