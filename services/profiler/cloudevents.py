@@ -70,15 +70,13 @@ def read_cloudevents(headers: Mapping[str, str], body: bytes, generation: int) -
         ce_type = _type(headers.get("ce-type", ""), headers.get(f"ce-{_FOREIGN_CE_TYPE}", ""))
         _must_not_be(ce_type, _ITEM_TYPES, "items belong to POST /items")
         return [_record(position, ce_type, b"", body or None)]
-    return [
-        _record(
-            _position(one.knativekafkapartition, one.knativekafkaoffset, generation),
-            _type(one.type, one.kafkaheadercetype),
-            b"",
-            _data(one),
-        )
-        for one in envelopes
-    ]
+    records = []
+    for one in envelopes:
+        position = _position(one.knativekafkapartition, one.knativekafkaoffset, generation)
+        ce_type = _type(one.type, one.kafkaheadercetype)
+        _must_not_be(ce_type, _ITEM_TYPES, "items belong to POST /items")
+        records.append(_record(position, ce_type, b"", _data(one)))
+    return records
 
 
 def read_item_cloudevents(
@@ -88,6 +86,8 @@ def read_item_cloudevents(
     log. Raises ProblemError 400."""
     envelopes = _envelopes(headers, body)
     if envelopes is not None:
+        for one in envelopes:
+            _must_not_be(one.type, _EVENT_TYPES, "events belong to POST /")
         return [_position(one.knativekafkapartition, one.knativekafkaoffset, generation) for one in envelopes]
     position = _position(headers.get(f"ce-{_PARTITION}"), headers.get(f"ce-{_OFFSET}"), generation)
     _must_not_be(headers.get("ce-type", ""), _EVENT_TYPES, "events belong to POST /")

@@ -113,6 +113,11 @@ class PushIntake:
         for runner in runners:
             runner.cancel()
         await asyncio.gather(*runners, return_exceptions=True)
+        for partition, waiting in self._queues.items():  # of runners that had not begun
+            for _, future in waiting:
+                _fail(future, _unavailable("stopping", "the profiler is stopping"))
+            self._runners.pop(partition, None)
+        self._queues.clear()
 
     async def _whole(self, posted: Record | Position) -> Record | None:
         """The record; None for a position whose record was compacted or trimmed away. Raises ProblemError."""
@@ -188,7 +193,8 @@ class PushIntake:
                 self._next.pop(partition, None)
                 raise
             else:
-                self._next[partition] = max(self._next[partition], batch[-1].position.offset + 1)
+                if partition in self._next:  # else another one's batch was dropped meanwhile: check anew
+                    self._next[partition] = max(self._next[partition], batch[-1].position.offset + 1)
                 self._in_trouble.discard(partition)
                 if not self._in_trouble:
                     self._tell("")
