@@ -39,7 +39,8 @@ EXTRA_SHARE = 0.3
 MODEL_SHARE = 0.8
 # Ranking follows this many of the last items, and skips some kinds of events on the way to them.
 NEIGHBOURS_OF = RECENT_ITEMS + 4
-# A release may be swapped while the model runs; its answer then fits no catalogue and is asked again, once.
+# A release may be swapped while the model runs or items are fetched; its answer then fits no catalogue and is
+# asked again, once.
 MODEL_TRIES = 2
 ARM = "live"  # experiments bring others
 ITEM_FIELDS = frozenset(Item.__struct_fields__) - {"item_id"}
@@ -172,13 +173,14 @@ async def _rank_all(
     for _ in range(MODEL_TRIES):
         serving = state.releases.serving
         answers = await _ask_model(state, profile, requests, until)
+        until.mark("model")
+        if serving is state.releases.serving:
+            await _first_items(state, profile, requests, answers, until)
         if serving is state.releases.serving:
             break
     else:
         answers = {}
         state.tally.fell("model", "swapped")
-    until.mark("model")
-    await _first_items(state, profile, requests, answers, until)
     ranking_state = state.ranking()
     rankings: list[Ranking] = []
     shown: frozenset[str] = frozenset()

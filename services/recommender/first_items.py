@@ -33,14 +33,18 @@ KEYS_MAX: Final = 20_000
 
 
 class FirstItems:
-    """Fills `catalogue`, bound to a release, with what is wanted. Items are as they were when fetched."""
+    """Fills `catalogue` with what is wanted. Items are as they were when fetched.
+
+    `model` is that of the release to which the catalogue is bound: whoever binds another one sets it, None
+    where the release was withdrawn.
+    """
 
     def __init__(self, reader: CatalogueReader, epoch: int, catalogue: Catalogue, model: OnnxModel) -> None:
         self._reader = reader
         self._epoch = epoch
-        self._model = model
         self._asked: set[int] = set()
         self.catalogue = catalogue
+        self.model: OnnxModel | None = model
 
     async def seed(self, aggregates: Aggregates) -> None:
         """Fetch what everybody wants, or, where nobody wanted anything yet, the release's first items. Raises
@@ -48,8 +52,8 @@ class FirstItems:
         """
         self.catalogue.whole_size = await self._reader.count(self._epoch)
         keys = dict.fromkeys([*aggregates.popular.top(SEEDS), *aggregates.trending.top(SEEDS)])
-        if len(keys) < SEEDS:
-            keys |= dict.fromkeys(self._model.release.item_keys[:SEEDS].tolist())
+        if len(keys) < SEEDS and self.model is not None:
+            keys |= dict.fromkeys(self.model.release.item_keys[:SEEDS].tolist())
         await self.want(keys)
 
     async def want(self, keys: Iterable[int]) -> None:
@@ -96,7 +100,9 @@ class FirstItems:
 
     def _from_release(self, latest: list[int], answers: Iterable[ModelAnswer]) -> list[int]:
         """Keys of what the model found and of what came after and before the last items."""
-        release, ranker = self._model.release, self._model.ranker
+        if self.model is None:
+            return []
+        release, ranker = self.model.release, self.model.ranker
         found = [answer.item_indices[:NETWORK_CANDIDATES] for answer in answers]
         if found and ranker is not None:
             indices = [release.index_of(key) for key in latest[:FOLLOWED_ITEMS]]
@@ -109,8 +115,8 @@ class FirstItems:
         return keys
 
     def _nearest_to(self, keys: list[int]) -> list[int]:
-        release, catalogue = self._model.release, self.catalogue
-        if catalogue.release is not release:
+        catalogue, release = self.catalogue, self.catalogue.release
+        if release is None:
             return []
         rows = [row for key in keys if (row := catalogue.row_of_key(key)) >= 0]
         found = [catalogue.nearest_indices(row) for row in rows]

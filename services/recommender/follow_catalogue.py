@@ -53,7 +53,7 @@ class CatalogueFollower:
     @property
     def usable(self) -> bool:
         """Whether lists can be made: of the whole catalogue, or of what is fetched for each."""
-        return self.loaded or (self.first is not None and len(self.catalogue) > 0)
+        return self.loaded or len(self.catalogue) > 0
 
     async def begin(self, model: OnnxModel, aggregates: Aggregates) -> None:
         """Be usable before all is loaded. Raises StoreError."""
@@ -94,13 +94,16 @@ class CatalogueFollower:
             catalogue.bind(self._release_of())
         self.catalogue, self._sorted_ids, self.first = catalogue, ids, None
         self._cursor, self.epoch, self._store_id = cursor, meta.epoch, meta.store_id
+        log.info("catalogue of epoch %d loaded: %d items", meta.epoch, len(ids))
         # 5.
         while await self.catch_up():
             pass
+        self._caught_up()
+
+    def _caught_up(self) -> None:
         if self._cursor is not None:
             self.loaded = True
             self.whole.set()
-            log.info("catalogue of epoch %d loaded: %d items", meta.epoch, len(ids))
 
     async def catch_up(self) -> bool:
         """Apply the next changes. False: there are no more for now. Raises StoreError."""
@@ -155,6 +158,7 @@ class CatalogueFollower:
                 if self._cursor is None or other:
                     await self.load()
                 elif not await self.catch_up():
+                    self._caught_up()  # the store went away when `load` was about to
                     await asyncio.sleep(POLL_S)
             except StoreError:
                 await asyncio.sleep(RETRY_S)  # LiveEpoch says so, once

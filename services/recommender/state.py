@@ -107,6 +107,8 @@ class State:
     def _swapped(self, serving: Serving | None) -> None:
         info = self.metrics.gauge(RELEASE_INFO)
         info.clear()
+        if self.catalogue.first is not None:
+            self.catalogue.first.model = serving.model if serving is not None else None
         if serving is None:  # withdrawn
             self.types = EventTypes(self.settings.event_types)
             self.catalogue.catalogue.bind(None)

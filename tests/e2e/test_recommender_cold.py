@@ -77,6 +77,29 @@ def test_before_the_catalogue_is_loaded_answers_are_the_same(
     assert early[-1] == late[-1], "what is known about a user"
 
 
+def test_a_release_that_comes_before_the_catalogue_is_loaded(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.release(shop_items()[50:])
+    monkeypatch.setattr(follow_catalogue, "LOAD_AFTER_S", NEVER_S)
+    monkeypatch.setattr(first_items, "SEEDS", 20)
+    with recommender(shop) as client:
+        ready(client)
+        name = shop.release(shop_items()[:-1])
+        eventually(
+            lambda: (client.get("/releases").json()["loaded"] or {}).get("release") == name, why="taken"
+        )
+        early = [content(client, *asked) for asked in ASKED]
+    monkeypatch.setattr(follow_catalogue, "LOAD_AFTER_S", 0.0)
+    with recommender(shop) as whole:
+        eventually(lambda: whole.get("/items?limit=1").status_code == 200, why="all is loaded")
+        late = [content(whole, *asked) for asked in ASKED]
+    assert early[0]["strategy"] == "model"
+    for asked, one, other in zip(ASKED, early, late, strict=True):
+        if "items" in one:
+            assert ids_of(one) == ids_of(other), asked
+
+
 def test_a_page_of_the_catalogue_waits_for_all_of_it(
     cold: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
