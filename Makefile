@@ -21,8 +21,11 @@ train: $(VENV)/.trainer ## train on the events, publish what is better than the 
 evaluate: $(VENV)/.trainer ## hold releases against what came next (ARGS="--events archive")
 	@$(BIN)/freshet evaluate $(ARGS)
 
+# Two at a time, whatever there are of cores: each worker has a Kafka and a Valkey of its own. JOBS=0: one by one.
+JOBS ?= 2
+
 test: $(VENV)/.dev ## all tests (ARGS=tests/unit: only these)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev ## formatting, lint, types, import contracts, house rules
 	@$(BIN)/ruff format --check .
