@@ -10,7 +10,8 @@ below `{prefix}:release:`, each on its own (a cluster spreads them):
 
 1. Write: what lists the file, then chunks from 1 on, then `file:`; a file that has a header is whole.
 2. Read: the header, then the chunks, as many in one round trip as the byte bound allows.
-3. Remove a folder: the headers first, so nobody begins to read it; then chunks; then what lists them.
+3. Remove a folder: the headers first, so nobody begins to read it; then chunks, those of a write or removal
+   that was killed too; then what lists them.
 """
 
 from __future__ import annotations
@@ -116,6 +117,10 @@ class ValkeyPlace:
             chunks = self._chunks_of(name)
             self._call([("UNLINK", self._file(name))], name)
             self._unlink(name, range(1, chunks))
+            # Chunks that no header counts: who wrote or removed them was killed.
+            first = max(1, chunks)
+            while self._unlink(name, range(first, first + _SCAN_COMMANDS)):
+                first += _SCAN_COMMANDS
         self._call([("UNLINK", self._files(folder)), ("SREM", self._folders(), folder)], folder)
 
     def _store(self, name: str, size: int, pieces: Iterator[bytes]) -> None:
@@ -182,10 +187,15 @@ class ValkeyPlace:
         size, chunk_bytes = self._header(name, value)
         return max(1, -(-size // chunk_bytes))
 
-    def _unlink(self, name: str, numbers: Sequence[int]) -> None:
-        for first in range(0, len(numbers), _SCAN_COMMANDS):
+    def _unlink(self, name: str, numbers: Sequence[int]) -> int:
+        """Remove chunks, the last ones first: what a kill leaves is found from the first on. How many there
+        were.
+        """
+        found = 0
+        for first in reversed(range(0, len(numbers), _SCAN_COMMANDS)):
             some = numbers[first : first + _SCAN_COMMANDS]
-            self._call([("UNLINK", self._chunk(name, at)) for at in some], name)
+            found += sum(self._call([("UNLINK", self._chunk(name, at)) for at in some], name))
+        return found
 
     def _folders(self) -> str:
         return f"{self._base}folders"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import redis
 from services.cli.__main__ import main
 from services.kernel.release import ReleaseError
 from services.kernel.settings import SettingsError
+from services.release import valkey_place
 from services.release.place import open_place, shown_url
 from services.release.repository import list_releases
 from services.release.valkey_place import CHUNK_BYTES
@@ -43,6 +45,40 @@ def test_no_value_is_larger_than_a_chunk_and_none_is_left_behind(
     source.write_bytes(b"x")
     place.put(source, "f/data")
     assert len(keys_of(valkey, namespace)) == 3
+    place.remove("f")
+    assert keys_of(valkey, namespace) == {}
+
+
+@pytest.mark.parametrize("killed_at", ["header", "chunks", "second"])
+def test_what_a_killed_writer_or_remover_left_goes_with_the_folder(
+    valkey: ValkeyServer, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: str
+) -> None:
+    monkeypatch.setattr(valkey_place, "_SCAN_COMMANDS", 4)
+    place = valkey_place.ValkeyPlace(f"{valkey.url}?prefix={namespace}")
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(10 * CHUNK_BYTES))
+    call, removals = place._call, 0
+
+    def killed(commands: Iterable[valkey_place.Command], name: str) -> list[Any]:
+        nonlocal removals
+        commands = list(commands)
+        kind = commands[0][0] if commands else ""
+        removals += kind == "UNLINK"
+        if (killed_at == "header" and kind == "SET" and ":file:" in commands[0][1]) or removals == stop_at:
+            raise ReleaseError("killed")
+        return call(commands, name)
+
+    stop_at = {"header": 0, "chunks": 2, "second": 3}[killed_at] or None
+    monkeypatch.setattr(place, "_call", killed)
+
+    def write_and_remove() -> None:
+        place.put(source, "f/data")
+        place.remove("f")
+
+    with pytest.raises(ReleaseError, match="killed"):
+        write_and_remove()
+    monkeypatch.setattr(place, "_call", call)
+    assert any(":chunk:" in key for key in keys_of(valkey, namespace))
     place.remove("f")
     assert keys_of(valkey, namespace) == {}
 
