@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
@@ -30,6 +31,8 @@ KeyArray = NDArray[np.uint64]
 
 READ_BYTES = 1 << 20  # how much of a file is hashed at once; keeps the memory of a check flat
 MANIFEST_MAX_BYTES = 1 << 20  # a manifest is a few KB; whatever is larger is something else
+# In a copy of a release: the start of the machine since which its hashes are known to be right (source.py).
+BOOT_FILE = ".boot"
 # The roles of the files that make up a new item's vector.
 ENCODER_ROLES = ("item_projection", "item_document_counts", "item_features")
 # What `Release` itself reads: all that whoever keeps profiles has to know to be whole.
@@ -222,7 +225,7 @@ def check_sizes(path: Path, manifest: Manifest) -> None:
 
 def verify_files(path: Path, manifest: Manifest, roles: Iterable[str] | None = None) -> None:
     """Hash the files of a release (None: all of them) and compare. Raises ReleaseError with file, found and
-    expected.
+    expected; a copy in a cache is then not taken for whole any more, and fetched anew by whoever asks next.
     """
     check_sizes(path, manifest)
     wanted = manifest.artefacts.keys() if roles is None else manifest.artefacts.keys() & set(roles)
@@ -233,6 +236,8 @@ def verify_files(path: Path, manifest: Manifest, roles: Iterable[str] | None = N
         except OSError as error:
             raise ReleaseError(f"{artefact.file} of {manifest.name}: {error.strerror}") from None
         if found != artefact.sha256:
+            with contextlib.suppress(OSError):  # it is no copy, or may not be written
+                (path / BOOT_FILE).unlink()
             raise ReleaseError(
                 f"{artefact.file} of {manifest.name} has sha256 {found}, expected {artefact.sha256}"
             )

@@ -26,13 +26,12 @@ from services.kernel.release import (
     ReleaseError,
     decode_manifest,
 )
-from services.release.files import check_sizes, read_manifest, sha256_of, verify_files
+from services.release.files import BOOT_FILE, check_sizes, read_manifest, sha256_of, verify_files
 from services.release.place import LocalPlace, Place, open_place
 
 # The live one, the one before it (still mapped while a swap runs), and one to go back to.
 KEPT_RELEASES: Final = 3
 _DRAFT: Final = ".fetch-"
-_BOOT_FILE: Final = ".boot"
 # A draft this young may not have its lock yet; an older one without a lock was left by a process that died.
 _DRAFT_AGE_S: Final = 60.0
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -192,13 +191,13 @@ def _is_whole(directory: Path) -> bool:
 def _is_of_this_boot(directory: Path) -> bool:
     boot = _boot_id()
     try:
-        return bool(boot) and (directory / _BOOT_FILE).read_text() == boot
+        return bool(boot) and (directory / BOOT_FILE).read_text() == boot
     except (OSError, UnicodeDecodeError):
         return False
 
 
 def _note_boot(directory: Path) -> None:
-    (directory / _BOOT_FILE).write_text(_boot_id())
+    (directory / BOOT_FILE).write_text(_boot_id())
 
 
 def _boot_id() -> str:

@@ -118,6 +118,17 @@ def test_a_copy_that_lost_its_end_is_made_anew(url: str, tmp_path: Path) -> None
     assert open_release(source.live()).name == local.name
 
 
+def test_a_copy_whose_hash_was_found_wrong_is_made_anew(url: str, tmp_path: Path) -> None:
+    source = ReleaseSource(url, tmp_path / "cache")
+    vectors = source.live() / "item_vectors.npy"
+    sound = vectors.read_bytes()
+    vectors.write_bytes(bytes(len(sound)))
+    with pytest.raises(ReleaseError, match="sha256"):
+        open_release(source.live())
+    assert open_release(source.live()).name == vectors.parent.name
+    assert vectors.read_bytes() == sound
+
+
 def test_a_copy_of_another_boot_is_hashed_once_more(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
