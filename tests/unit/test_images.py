@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from starlette.routing import Route
 
 from services.ingest.app import create_ingest_app
 from services.ingest.settings import IngestSettings
-from services.kernel.settings import catalogue
+from services.kernel.settings import HttpSettings, catalogue
 from services.recommender.app import create_app as create_recommender_app
 from services.recommender.settings import RecommenderSettings
 
@@ -130,6 +132,20 @@ def test_the_gateway_is_no_tighter_than_the_services() -> None:
     read_timeout = re.search(r"proxy_read_timeout (\d+)s", GATEWAY)
     assert read_timeout is not None
     assert int(read_timeout[1]) > RecommenderSettings().stream_max_s
+
+
+@pytest.mark.parametrize("keys", ["", " ", ",", ", \n", "a", " a,b "])
+@pytest.mark.parametrize("setting", ["keys", "write_keys"])
+def test_the_gateway_has_keys_when_the_services_have(tmp_path: Path, setting: str, keys: str) -> None:
+    for name, does in {"cp": 'echo "$1"', "nginx": "true"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", f"FRESHET_{setting.upper()}": keys}
+    script = ROOT / "deploy/gateway/entrypoint.sh"
+    chosen = subprocess.run(["sh", script], env=environment, capture_output=True, text=True, check=True)
+    settings = HttpSettings(**{setting: keys})
+    locked = bool(settings.key_set() or settings.write_key_set())
+    assert chosen.stdout == f"/etc/freshet/access-{'keys' if locked else 'local'}.conf\n"
 
 
 def test_compose_binds_loopback_limits_memory_and_stays_inside_the_project() -> None:
