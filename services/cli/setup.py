@@ -20,6 +20,10 @@ from services.local.first_start import DemoWish, FirstStart, decide, load_demo
 from services.local.settings import RunSettings
 from services.log.open import open_log
 from services.log.protocol import EventLog, LogError, Topic
+from services.profiler.outcomes import SafetyError
+from services.profiler.safety import open_store
+from services.profiler.store_view import StoreView
+from services.profiler.stores import Stores
 from services.store.connection import Connection, connect
 from services.store.errors import StoreError, StoreMisconfiguredError
 from services.store.meta import MetaStore
@@ -70,7 +74,9 @@ class _Setup:
         self._release_url = release_url(arguments.release_url)
 
     async def run(self) -> Done:
-        """1. Wait for log and store. Whoever asks the log for its topics first creates them.
+        """1. Wait for log and store. Whoever asks the log for its topics first creates them. A new store gets
+           its identity: a profiler at zero would give it one with the first record only, and without one no
+           recommender is ready.
         2. Decide whether the demo is to be loaded: never beside data of somebody's own.
         3. Publish and promote a first release unless one is live; profiles then begin in its vector space.
         4. Load the demo through the functions behind POST /items and POST /events, until it is applied.
@@ -80,6 +86,7 @@ class _Setup:
         event_log, connection = open_log(self._settings), connect(self._settings)
         try:
             done = Done(await self._reach(event_log, connection))  # 1
+            await self._open(connection, event_log)
             first = await self._decide(event_log, connection, done)  # 2
             await self._ensure_release(first, done)  # 3
             if first is not None:  # 4
@@ -108,6 +115,13 @@ class _Setup:
                     said_s = now_s
                     say(f"waiting: {error}")
             await asyncio.sleep(_LOOK_INTERVAL_S)
+
+    async def _open(self, connection: Connection, event_log: EventLog) -> None:
+        stores = Stores(connection)
+        try:
+            await open_store(stores, StoreView(stores), event_log)
+        except SafetyError as error:
+            raise CommandError(str(error)) from None
 
     async def _decide(self, event_log: EventLog, connection: Connection, done: Done) -> FirstStart | None:
         if not self._arguments.demo:

@@ -10,9 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from services.cli.__main__ import main
 from services.local.demo_shop import read_shop
 from tests.e2e.conftest import FreshetMaker
+from tests.e2e.recommender_shop import Shop, recommender
 from tests.e2e.running import FreshetProcess, eventually, freshet
+from tests.servers import ValkeyServer
 
 ORDERS = 600
 
@@ -48,6 +53,20 @@ def test_without_a_catalogue_there_is_no_release_and_that_is_said(freshet_proces
     told = process.command("setup")
     assert told.returncode == 0
     assert "release: none yet" in told.stdout
+
+
+def test_where_no_profiler_ever_ran_the_recommender_becomes_ready(
+    valkey: ValkeyServer, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a cluster where the profiler waits at zero for a first record."""
+    shop = Shop(valkey.url, namespace, tmp_path / "releases")
+    for name, value in {"STORE_URL": valkey.url, "LOG_URL": valkey.url, "NAMESPACE": namespace}.items():
+        monkeypatch.setenv(f"FRESHET_{name}", value)
+    monkeypatch.setenv("FRESHET_RELEASE_URL", str(shop.releases))
+    for _ in range(2):
+        assert main(["setup", "--json"]) == 0
+    with recommender(shop) as client:
+        eventually(lambda: client.get("/readyz").status_code == 200, bool)
 
 
 def test_the_demo_is_loaded_once(freshet_process: FreshetMaker) -> None:
