@@ -40,7 +40,8 @@ _TRIES_MAX: Final = 4  # a rebalance makes two instances meet once or twice, not
 # How far before what is applied a sender's commit is believed: more than it delivers between two commits (a
 # KafkaSource: 5 s). A group that nobody commits any more must not make us read the whole log at each start.
 _BACK_MAX: Final = 10_000
-_PARTITIONS_MAX: Final = 4096  # as the log's own bound, with room; a bad header must not make more queues
+
+_ONE_TOPIC: Final = "let the KafkaSource that posts here and the profiler read the same {} topic"
 
 _Waiting = tuple[Record, asyncio.Future[None]]
 
@@ -87,11 +88,10 @@ class PushIntake:
     async def take(self, posted: Sequence[Record | Position]) -> None:
         """Return when all are applied; what is only a position is read from the log. Raises ProblemError 503
         when any is not applied: post them again."""
+        await self._check_partitions(posted)
         records = [found for one in posted if (found := await self._whole(one)) is not None]
         if self._queued + len(records) > _QUEUE_MAX:
             raise _unavailable("overloaded", "too many records are waiting")
-        if len(self._queues.keys() | {record.position.partition for record in records}) > _PARTITIONS_MAX:
-            raise _unavailable("overloaded", f"records of more than {_PARTITIONS_MAX} partitions")
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[None]] = []
         for record in records:
@@ -118,6 +118,23 @@ class PushIntake:
                 _fail(future, _unavailable("stopping", "the profiler is stopping"))
             self._runners.pop(partition, None)
         self._queues.clear()
+
+    async def _check_partitions(self, posted: Sequence[Record | Position]) -> None:
+        """A partition that the log lacks must leave no fence in the store, nor a queue here. Raises
+        ProblemError.
+        """
+        topic = self._applier.topic
+        try:
+            count = await self._log.partition_count(topic)
+        except LogError as error:
+            raise _problem(error) from None
+        highest = max((one.position if isinstance(one, Record) else one).partition for one in posted)
+        if highest >= count:
+            raise _unavailable(
+                "unknown_partition",
+                f"the {topic.value} log at FRESHET_LOG_URL has {count} partitions, none with the number "
+                f"{highest}: {_ONE_TOPIC.format(topic.value)}",
+            )
 
     async def _whole(self, posted: Record | Position) -> Record | None:
         """The record; None for a position whose record was compacted or trimmed away. Raises ProblemError."""
@@ -244,8 +261,7 @@ class PushIntake:
         return _unavailable(
             "unknown_offset",
             f"partition {partition} of the {topic} log at FRESHET_LOG_URL ends at {held.end} and has no "
-            f"offset {offset}: let the KafkaSource that posts here and the profiler read the same {topic} "
-            "topic",
+            f"offset {offset}: {_ONE_TOPIC.format(topic)}",
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from services.kernel.position import Position
 from services.log.protocol import Record, Topic
 from tests.e2e.kafka_source import posted, structured
 from tests.e2e.profiler_world import World, difference, draft_of, make_events, make_release, until
@@ -117,6 +118,19 @@ def test_an_offset_that_the_log_does_not_have_moves_nothing(world: World) -> Non
         for rest in (records[1:], *(other for at, other in partitions.items() if at != partition)):
             assert [http.post("/", **posted(record)).status_code for record in rest] == [204] * len(rest)
     assert difference(asyncio.run(pulled(world)), asyncio.run(world.dump())) == []
+
+
+@pytest.mark.parametrize("partition", [4, 2**31 - 1])
+def test_a_partition_that_the_log_does_not_have_leaves_nothing_behind(world: World, partition: int) -> None:
+    asyncio.run(world.publish_events(make_events(10, 18)))
+    record = next(iter(asyncio.run(records_of(world, Topic.EVENTS, 10)).values()))[0]
+    stray = record._replace(position=Position(1, partition, 0))
+    with pushed_to(world) as http:
+        before = asyncio.run(world.dump())
+        refused = http.post("/", **posted(stray))
+        assert (refused.status_code, refused.json()["code"]) == (503, "unknown_partition")
+        assert http.get("/readyz").status_code == 200
+    assert asyncio.run(world.dump()) == before
 
 
 def test_two_instances_share_the_fence(world: World) -> None:

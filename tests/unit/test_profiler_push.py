@@ -31,6 +31,9 @@ class Log:
 
     generation = 1
 
+    async def partition_count(self, _topic: Topic) -> int:
+        return 2
+
     async def bounds(self, _topic: Topic) -> dict[int, Bounds]:
         return {DROPPED: Bounds(0, 9), SLOW: Bounds(0, 9)}
 
