@@ -18,7 +18,7 @@ from services.kernel.setting_fields import Field, FieldGroup, InvalidValue, Secr
 PREFIX = "FRESHET_"
 # Kubernetes injects these for a Service named "freshet" (enableServiceLinks).
 _SERVICE_LINK = re.compile(r"^FRESHET_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?)$")
-_NAMESPACE = re.compile(r"^[a-z0-9][a-z0-9_-]{0,31}$")
+_NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _SEPARATORS = re.compile(r"[\s,]+")
 
 
@@ -53,7 +53,7 @@ class NamespaceSettings(SettingsGroup):
     @field_validator("namespace")
     @classmethod
     def _is_a_name(cls, value: str) -> str:
-        if not _NAMESPACE.match(value):
+        if not _NAMESPACE.fullmatch(value):
             raise ValueError("use 1 to 32 of a-z, 0-9, '-' and '_', starting with a letter or digit")
         return value
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from services.kernel.setting_fields import Field, SecretStr, field_validator
-from services.kernel.settings import HttpSettings, SettingsError, SettingsGroup
+from services.kernel.settings import HttpSettings, NamespaceSettings, SettingsError, SettingsGroup
 from services.local.settings import RunSettings
 
 
@@ -124,3 +124,11 @@ def test_a_secret_is_not_shown_by_accident() -> None:
 def test_the_group_of_everything_has_each_field_once() -> None:
     settings = RunSettings()
     assert len(settings.model_dump()) == len(RunSettings.model_fields)
+
+
+@pytest.mark.parametrize("name", ["", "Shop", "-shop", "shop\n", "a" * 33])
+def test_a_namespace_that_no_topic_could_be_named_after(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value from a file easily ends with a line break."""
+    monkeypatch.setenv("FRESHET_NAMESPACE", name)
+    with pytest.raises(SettingsError, match="FRESHET_NAMESPACE"):
+        NamespaceSettings.from_environment()
