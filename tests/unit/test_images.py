@@ -134,15 +134,45 @@ def test_the_gateway_is_no_tighter_than_the_services() -> None:
     assert int(read_timeout[1]) > RecommenderSettings().stream_max_s
 
 
-@pytest.mark.parametrize("keys", ["", " ", ",", ", \n", "a", " a,b "])
-@pytest.mark.parametrize("setting", ["keys", "write_keys"])
-def test_the_gateway_has_keys_when_the_services_have(tmp_path: Path, setting: str, keys: str) -> None:
+def begun_gateway(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What the gateway's start does before nginx, in a directory of the test's: prints what it copies."""
     for name, does in {"cp": 'echo "$1"', "nginx": "true"}.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
         (tmp_path / name).chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", f"FRESHET_{setting.upper()}": keys}
-    script = ROOT / "deploy/gateway/entrypoint.sh"
-    chosen = subprocess.run(["sh", script], env=environment, capture_output=True, text=True, check=True)
+    script = (ROOT / "deploy/gateway/entrypoint.sh").read_text().replace("/dev/shm", str(tmp_path))
+    return subprocess.run(
+        ["sh", "-c", script],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_gateway_lets_pages_in_that_the_services_let_in(tmp_path: Path) -> None:
+    assert "FRESHET_CORS_ORIGINS" in COMPOSE["services"]["gateway"]["environment"]
+    assert begun_gateway(tmp_path).returncode == 0
+    assert (tmp_path / "origins.conf").read_text() == ""
+    assert (
+        begun_gateway(tmp_path, FRESHET_CORS_ORIGINS=" https://a.example/, http://[::2]:3000 *").returncode
+        == 0
+    )
+    lines = (tmp_path / "origins.conf").read_text().splitlines()
+    matched = {"https://a.example", "http://[::2]:3000", "~."}
+    assert set(lines) == {f'"{origin}" $foreign_host;' for origin in matched}
+    assert begun_gateway(tmp_path, FRESHET_CORS_ORIGINS="https://a, https://a/ https://A").returncode == 0
+    assert (tmp_path / "origins.conf").read_text() == '"https://a" $foreign_host;\n'
+    for bad in ('https://a"b', "https://a;b", "https://a$b", "https://a{b}"):
+        refused = begun_gateway(tmp_path, FRESHET_CORS_ORIGINS=bad)
+        assert refused.returncode == 2
+        assert "FRESHET_CORS_ORIGINS" in refused.stderr
+
+
+@pytest.mark.parametrize("keys", ["", " ", ",", ", \n", "a", " a,b "])
+@pytest.mark.parametrize("setting", ["keys", "write_keys"])
+def test_the_gateway_has_keys_when_the_services_have(tmp_path: Path, setting: str, keys: str) -> None:
+    chosen = begun_gateway(tmp_path, **{f"FRESHET_{setting.upper()}": keys})
+    assert chosen.returncode == 0, chosen.stderr
     settings = HttpSettings(**{setting: keys})
     locked = bool(settings.key_set() or settings.write_key_set())
     assert chosen.stdout == f"/etc/freshet/access-{'keys' if locked else 'local'}.conf\n"
