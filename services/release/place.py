@@ -17,6 +17,8 @@ from services.kernel.settings import SettingsError
 
 SMALL_FILE_MAX_BYTES = 1 << 20  # pointers and manifests are a few KB; whatever is larger is something else
 
+_ENDS_OF_ADDRESS = frozenset("/?#")
+
 
 class Place(Protocol):
     """A tree of files below one root. Names are relative, with `/`. All methods block."""
@@ -62,13 +64,19 @@ def local_path(url: str) -> Path | None:
 
 def shown_url(url: str) -> str:
     """A URL fit for messages: without user, password and options."""
-    if "://" not in url:
+    scheme, found, rest = url.partition("://")
+    if not found:
         return url
+    hidden = f"{scheme}://…"
+    if not _ENDS_OF_ADDRESS.isdisjoint(
+        rest.rpartition("@")[0]
+    ):  # in a password that is not encoded, it may be
+        return hidden
     try:
         parts = urlsplit(url)
         address = parts.netloc.rpartition("@")[2]
     except ValueError:
-        return f"{url.partition('://')[0]}://…"
+        return hidden
     return f"{parts.scheme}://{address}{parts.path}"
 
 

@@ -16,7 +16,7 @@ from services.cli.__main__ import main
 from services.kernel.release import ReleaseError
 from services.kernel.settings import SettingsError
 from services.release import valkey_place
-from services.release.place import open_place, shown_url
+from services.release.place import ReleaseUrlError, open_place, shown_url
 from services.release.repository import list_releases
 from services.release.valkey_place import CHUNK_BYTES
 from tests.servers import ValkeyServer, valkey_server
@@ -124,6 +124,19 @@ def test_the_password_is_needed_and_never_told(tmp_path: Path) -> None:
             assert "wr0ng" not in str(refused.value)
         with pytest.raises(ReleaseError, match="does not take the user and password"):
             open_place(f"valkey://{address}").read("live")
+
+
+@pytest.mark.parametrize("scheme", ["valkey", "s3"])
+@pytest.mark.parametrize("special", "/?#[@:")
+def test_a_password_that_is_not_encoded_is_not_told_either(scheme: str, special: str) -> None:
+    url = f"{scheme}://user:begin{special}end@host:6379/0?prefix=shop"
+    told = shown_url(url)
+    try:
+        told += open_place(url).url
+    except ReleaseUrlError as error:
+        told += str(error)
+    assert "begin" not in told
+    assert "end" not in told
 
 
 def test_a_server_that_is_away_and_comes_back(tmp_path: Path) -> None:
