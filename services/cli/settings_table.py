@@ -14,7 +14,7 @@ from services.kernel.settings import GROUPS, PREFIX, SettingsGroup, reject_unkno
 
 # `freshet run` puts what it embeds in the place of these defaults.
 _EMBEDDED = frozenset({"FRESHET_LOG_URL", "FRESHET_STORE_URL", "FRESHET_RELEASE_URL"})
-_PASSWORD = re.compile(r"(://[^:/@]*:)[^@]+@")
+_PASSWORD = re.compile(r"(://[^:/@]*:).+@")  # to the last @: it may be in the password too
 _UNITS = {"_ms": "ms", "_s": "s", "_h": "h", "_days": "days", "_bytes": "bytes"}
 
 

@@ -118,6 +118,16 @@ def test_settings_are_listed_without_secrets(
     assert "geheim" not in capsys.readouterr().out
 
 
+def test_the_list_hides_a_password_with_an_at_sign(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FRESHET_STORE_URL", "valkey://:ge@heim@store:6379/0")
+    assert main(["settings"]) == 0
+    listed = capsys.readouterr().out
+    assert "store:6379" in listed
+    assert "heim" not in listed
+
+
 def test_an_unknown_setting_is_a_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
