@@ -82,12 +82,3 @@ def uuid7(now_ms: int) -> str:
     number = number & ~(0xC000 << 48) | 0x8000 << 48  # variant 10
     text = f"{number:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-def derived_event_id(*parts: str | int) -> str:
-    """An event id made of what identifies a row or a line (file, row number, …): same parts, same id."""
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        encoded = str(part).encode()
-        digest.update(len(encoded).to_bytes(4, "little") + encoded)
-    return "d-" + digest.hexdigest()

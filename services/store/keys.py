@@ -65,7 +65,3 @@ class Keys:
     def channel(self, subject: str) -> bytes:
         """Where changes of a subject's profile are announced."""
         return self._channel + subject.encode()
-
-    def subject_of(self, channel: bytes) -> str:
-        """The subject of a channel."""
-        return channel[len(self._channel) :].decode()

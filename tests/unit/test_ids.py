@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from services.kernel.ids import (
     MAX_ID_BYTES,
     IdError,
-    derived_event_id,
     event_hash,
     fingerprint,
     item_key,
@@ -74,11 +73,3 @@ def test_uuid7_carries_its_time(now_ms: int) -> None:
     made = uuid.UUID(uuid7(now_ms))
     assert (made.version, made.variant) == (7, uuid.RFC_4122)
     assert made.int >> 80 == now_ms
-
-
-def test_derived_ids_tell_their_parts_apart() -> None:
-    assert derived_event_id("a.csv", 1) == derived_event_id("a.csv", 1)
-    assert (
-        len({derived_event_id(*parts) for parts in [("ab", "c"), ("a", "bc"), ("abc",), ("ab", "c", "")]})
-        == 4
-    )
