@@ -86,7 +86,6 @@ class _Setup:
         event_log, connection = open_log(self._settings), connect(self._settings)
         try:
             done = Done(await self._reach(event_log, connection))  # 1
-            await self._open(connection, event_log)
             first = await self._decide(event_log, connection, done)  # 2
             await self._ensure_release(first, done)  # 3
             if first is not None:  # 4
@@ -98,15 +97,23 @@ class _Setup:
             await event_log.close()
 
     async def _reach(self, event_log: EventLog, connection: Connection) -> dict[str, int]:
-        """Partitions of each topic, once log and store answer. Raises at once what waiting does not mend."""
+        """Step 1; answers the partitions of each topic. Raises at once what waiting does not mend.
+
+        Asking for commits is a part of it: a broker that has just started does not know its groups yet.
+        """
+        stores = Stores(connection)
         began_s = said_s = time.monotonic()
         while True:
             try:
                 for warning in await connection.check():
                     say(f"store: {warning}")
-                return {topic.value: await event_log.partition_count(topic) for topic in Topic}
+                partitions = {topic.value: await event_log.partition_count(topic) for topic in Topic}
+                await open_store(stores, StoreView(stores), event_log)
+                return partitions
             except StoreMisconfiguredError:
                 raise
+            except SafetyError as error:
+                raise CommandError(str(error)) from None
             except (LogError, StoreError) as error:
                 now_s = time.monotonic()
                 if now_s - began_s > self._arguments.wait_s:
@@ -115,13 +122,6 @@ class _Setup:
                     said_s = now_s
                     say(f"waiting: {error}")
             await asyncio.sleep(_LOOK_INTERVAL_S)
-
-    async def _open(self, connection: Connection, event_log: EventLog) -> None:
-        stores = Stores(connection)
-        try:
-            await open_store(stores, StoreView(stores), event_log)
-        except SafetyError as error:
-            raise CommandError(str(error)) from None
 
     async def _decide(self, event_log: EventLog, connection: Connection, done: Done) -> FirstStart | None:
         if not self._arguments.demo:

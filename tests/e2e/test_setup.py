@@ -14,6 +14,7 @@ import pytest
 
 from services.cli.__main__ import main
 from services.local.demo_shop import read_shop
+from tests.conftest import needed_kafka
 from tests.e2e.conftest import FreshetMaker
 from tests.e2e.recommender_shop import Shop, recommender
 from tests.e2e.running import FreshetProcess, eventually, freshet
@@ -67,6 +68,18 @@ def test_where_no_profiler_ever_ran_the_recommender_becomes_ready(
         assert main(["setup", "--json"]) == 0
     with recommender(shop) as client:
         eventually(lambda: client.get("/readyz").status_code == 200, bool)
+
+
+def test_a_broker_that_never_had_a_group_is_waited_for(
+    valkey: ValkeyServer, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For its first second it does not know who coordinates the groups whose commits are asked for."""
+    monkeypatch.setenv("FRESHET_NAMESPACE", namespace)
+    monkeypatch.setenv("FRESHET_STORE_URL", valkey.url)
+    monkeypatch.setenv("FRESHET_RELEASE_URL", str(tmp_path / "releases"))
+    with needed_kafka() as broker:
+        monkeypatch.setenv("FRESHET_LOG_URL", broker.url)
+        assert main(["setup", "--json"]) == 0
 
 
 def test_the_demo_is_loaded_once(freshet_process: FreshetMaker) -> None:
