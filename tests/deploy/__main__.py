@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 
 from tests.deploy import check
-from tests.deploy.against_kubectl import differences
+from tests.deploy.against_kubectl import differences, usable_kubectl
 
 
 def main() -> int:
     """Check everything; where a kubectl is installed, compare the renderer with its kustomize too."""
     began_s = time.monotonic()
     found = list(check.everything())
-    kubectl = shutil.which("kubectl")
+    kubectl = usable_kubectl()
     if kubectl:
         found += differences(kubectl)
     for text in found:
         print(text, file=sys.stderr)
     counted = sum(len(check.installation(names)) for names in check.INSTALLATIONS.values())
-    rendered = "rendered as kubectl does" if kubectl else "kubectl is not here: rendering was not compared"
+    rendered = (
+        "rendered as kubectl does"
+        if kubectl
+        else "no kubectl of 1.21 or newer here: rendering was not compared"
+    )
     print(
         f"deploy: {len(found)} problems in {counted} objects of {len(check.INSTALLATIONS)} installations, "
         f"{rendered}, {time.monotonic() - began_s:.1f} s"

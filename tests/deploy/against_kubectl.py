@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 
@@ -10,6 +12,25 @@ from tests.deploy.documents import Object, documents, name_of
 from tests.deploy.kustomize import render
 
 _TIMEOUT_S = 60
+
+
+def usable_kubectl() -> str | None:
+    """A kubectl with kustomize 4 or newer; Debian 12's own has 2, which knows no components."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        return None
+    told = subprocess.run(
+        [kubectl, "version", "--client", "--output", "json"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_S,
+    )
+    try:
+        major = int(json.loads(told.stdout)["kustomizeVersion"].lstrip("v").split(".")[0])
+    except (ValueError, KeyError):  # older ones do not say
+        return None
+    return kubectl if major >= 4 else None
 
 
 def by_kubectl(kubectl: str, folder: str) -> list[Object]:
