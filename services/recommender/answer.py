@@ -271,7 +271,7 @@ def _catalogue_order(state: State, n: int, exclude: frozenset[str]) -> Ranking:
     """The end of the ladder that needs no ranking. Looks far enough to leave out what is excluded."""
     catalogue = state.catalogue.catalogue
     reason = Reason("catalogue", "From the catalogue")
-    ids = [item_id for item_id in state.catalogue.page(None, n + len(exclude)) if item_id not in exclude]
+    ids = [item_id for item_id in state.catalogue.first_ids(n + len(exclude)) if item_id not in exclude]
     items = [
         RankedItem(item_id, item_key(item_id), catalogue.row_of(item_id), 1.0 / place, reason)
         for place, item_id in enumerate(ids[:n], 1)

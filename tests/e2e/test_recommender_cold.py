@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.recommender import first_items, follow_catalogue, follow_release, read_routes
+from services.recommender import answer, first_items, follow_catalogue, follow_release, read_routes
 from tests.e2e.recommender_shop import Shop, eventually, ids_of, ready, recommender, shop_items
 from tests.servers import ValkeyServer
 
@@ -159,3 +159,18 @@ def test_a_first_release_with_a_file_missing_or_cut_is_never_taken(
         ready(client)
         told = client.get("/releases").json()
         assert (told["loaded"], len(told["refused"])) == (None, 1)
+
+
+def test_a_list_is_not_empty_when_ranking_fails_before_the_catalogue_is_here(
+    cold: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(answer, "rank", broken)
+    answered = cold.get("/recommend/u?n=5&exclude=p1").json()
+    assert answered["strategy"] == "catalogue"
+    found = [item["item_id"] for item in answered["items"]]
+    assert len(found) == 5
+    assert found == sorted(found)
+    assert "p1" not in found
