@@ -30,7 +30,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _GEN2_MEMORY_MIB = 512
 _MIB = {"Mi": 1, "Gi": 1024}
 # A burst that fills an instance is answered within the deadline on one core.
-ANSWER_CPU_MS = 1.5
+ANSWER_CPU_MS = 2.3
 
 
 @cache
