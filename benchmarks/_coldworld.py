@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from benchmarks._synthetic import Catalogue, catalogue_of, make_release, raw_items
-from benchmarks._system import free_port
+from benchmarks._system import end, free_port
 from services.kernel.event import EVENT_CE_TYPE, Event, encode_event
 from services.kernel.item import ITEM_CE_TYPE
 from services.local.lag import records_behind
@@ -176,12 +176,7 @@ def _running(command: list[str], environment: dict[str, str]) -> Iterator[subpro
     try:
         yield child
     finally:
-        child.terminate()
-        try:
-            child.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        end(child)
 
 
 def first_answer(

@@ -59,12 +59,17 @@ def running(data_dir: Path | None = None, *arguments: str, **environment: str) -
             _wait_until_ready(port, process, output)
             yield System(port, process, time.monotonic() - began)
         finally:
-            process.terminate()
-            try:
-                process.wait(timeout=60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Stop it, cleanly if it takes less than a minute."""
+    process.terminate()
+    try:
+        process.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait_until_ready(port: int, process: subprocess.Popen[bytes], output: Path) -> None:

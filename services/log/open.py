@@ -6,12 +6,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from services.kernel.settings import LogSettings, SettingsError
+from services.kernel.valkey_schemes import CLIENT_SCHEMES
 from services.log.protocol import EventLog
-
-STREAMS_SCHEMES = frozenset(
-    {"valkey", "valkeys", "redis", "rediss", "unix", "valkey+unix", "redis+unix"},
-)
-
 
 _UNREADABLE: Final = (
     "FRESHET_LOG_URL cannot be read as scheme://user:password@host:port; percent-encode what is special "
@@ -28,7 +24,7 @@ def open_log(settings: LogSettings) -> EventLog:
         scheme = urlsplit(settings.log_url).scheme
     except ValueError:  # whose text may hold a piece of the password
         raise SettingsError(_UNREADABLE) from None
-    if scheme in STREAMS_SCHEMES:
+    if scheme in CLIENT_SCHEMES:
         from services.log.streams import StreamsLog
 
         return StreamsLog(settings)

@@ -6,17 +6,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from services.kernel.settings import LogSettings, SettingsError
+from services.kernel.valkey_schemes import CLIENT_SCHEMES
 from services.log.protocol import Topic
-
-_CLIENT_SCHEMES = {
-    "valkey": "redis",
-    "valkeys": "rediss",
-    "redis": "redis",
-    "rediss": "rediss",
-    "unix": "unix",
-    "valkey+unix": "unix",
-    "redis+unix": "unix",
-}
 
 
 def client_url(url: str) -> str:
@@ -28,7 +19,7 @@ def client_url(url: str) -> str:
         raise SettingsError(
             "FRESHET_LOG_URL: use valkey://user:password@host:port/0; percent-encode what is special in it"
         ) from None
-    scheme = _CLIENT_SCHEMES.get(parts.scheme)
+    scheme = CLIENT_SCHEMES.get(parts.scheme)
     database = parts.path.strip("/")
     if (
         scheme is None

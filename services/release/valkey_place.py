@@ -26,18 +26,8 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from services.kernel.release import MANIFEST_FILE, ReleaseError
+from services.kernel.valkey_schemes import CLIENT_SCHEMES, CLUSTER_SUFFIX
 from services.release.place import SMALL_FILE_MAX_BYTES, ReleaseUrlError, shown_url
-
-SCHEMES: Final = {
-    "valkey": "redis",
-    "redis": "redis",
-    "valkeys": "rediss",
-    "rediss": "rediss",
-    "unix": "unix",
-    "valkey+unix": "unix",
-    "redis+unix": "unix",
-}
-CLUSTER: Final = "+cluster"
 
 # One value. Larger ones are fetched no faster, smaller ones cost more round trips (make bench-release-fetch).
 CHUNK_BYTES: Final = 256 << 10
@@ -57,7 +47,7 @@ Command = tuple[Any, ...]
 
 def is_valkey_url(url: str) -> bool:
     """Whether the URL names a Valkey or Redis server."""
-    return url.partition("://")[0].lower().removesuffix(CLUSTER) in SCHEMES
+    return url.partition("://")[0].lower().removesuffix(CLUSTER_SUFFIX) in CLIENT_SCHEMES
 
 
 class ValkeyPlace:
@@ -296,8 +286,8 @@ def _parsed(url: str, shown: str) -> tuple[bool, dict[str, Any], str]:
         parts = urlsplit(url)
         query = parse_qs(parts.query, strict_parsing=bool(parts.query))
         prefix = query.pop("prefix", ["freshet"])[0]
-        is_cluster = parts.scheme.endswith(CLUSTER)
-        scheme = SCHEMES[parts.scheme.removesuffix(CLUSTER)]
+        is_cluster = parts.scheme.endswith(CLUSTER_SUFFIX)
+        scheme = CLIENT_SCHEMES[parts.scheme.removesuffix(CLUSTER_SUFFIX)]
         plain = f"{scheme}://{parts.netloc}{parts.path}?{urlencode(query, doseq=True)}"
         options: dict[str, Any] = dict(parse_url(plain))  # type: ignore[no-untyped-call]
     except ValueError:  # whose text may hold a piece of the password

@@ -16,18 +16,9 @@ from redis.asyncio.connection import (
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from services.kernel.valkey_schemes import CLIENT_SCHEMES, CLUSTER_SUFFIX
 from services.store.errors import StoreMisconfiguredError
 
-_SCHEMES = {
-    "valkey": "redis",
-    "redis": "redis",
-    "valkeys": "rediss",
-    "rediss": "rediss",
-    "unix": "unix",
-    "valkey+unix": "unix",
-    "redis+unix": "unix",
-}
-_CLUSTER = "+cluster"
 _UNREADABLE = (
     "FRESHET_STORE_URL cannot be read: write valkey://[user:password@]host:port[/database], with anything "
     "but letters and digits in the password percent-encoded"
@@ -49,8 +40,8 @@ def read_url(url: str, connect_timeout_s: float) -> Target:
         text = f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
     except ValueError:  # whose text may hold a piece of the password
         raise StoreMisconfiguredError(_UNREADABLE) from None
-    is_cluster = parts.scheme.endswith(_CLUSTER)
-    scheme = _SCHEMES.get(parts.scheme.removesuffix(_CLUSTER))
+    is_cluster = parts.scheme.endswith(CLUSTER_SUFFIX)
+    scheme = CLIENT_SCHEMES.get(parts.scheme.removesuffix(CLUSTER_SUFFIX))
     if scheme is None or (is_cluster and scheme == "unix"):
         given = f"{parts.scheme}://" if parts.scheme else "a URL without a scheme"
         raise StoreMisconfiguredError(

@@ -59,21 +59,31 @@ def content(client: httpx.Client, method: str, path: str, body: Any) -> dict[str
     return {name: value for name, value in answer.json().items() if name not in varying}
 
 
+def answers_of_all(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What a recommender answers that has loaded the whole catalogue."""
+    monkeypatch.setattr(follow_catalogue, "LOAD_AFTER_S", 0.0)
+    with recommender(shop) as whole:
+        eventually(lambda: whole.get("/items?limit=1").status_code == 200, why="all is loaded")
+        return [content(whole, *asked) for asked in ASKED]
+
+
+def hold_the_same(early: list[dict[str, Any]], late: list[dict[str, Any]]) -> None:
+    """The same items by the same step of the ladder, the model's first of all."""
+    assert early[0]["strategy"] == "model"
+    for asked, one, other in zip(ASKED, early, late, strict=True):
+        if "items" in one:
+            assert ids_of(one) == ids_of(other), asked
+        assert one.get("strategy") == other.get("strategy"), asked
+
+
 def test_before_the_catalogue_is_loaded_answers_are_the_same(
     cold: httpx.Client, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = cold.get("/metrics").text.split("\nfreshet_catalogue_items ")[1].split()[0]
     assert float(held) < len(shop_items()) / 2, "the catalogue was loaded, so this test tests nothing"
     early = [content(cold, *asked) for asked in ASKED]
-    monkeypatch.setattr(follow_catalogue, "LOAD_AFTER_S", 0.0)
-    with recommender(shop) as whole:
-        eventually(lambda: whole.get("/items?limit=1").status_code == 200, why="all is loaded")
-        late = [content(whole, *asked) for asked in ASKED]
-    assert early[0]["strategy"] == "model"
-    for asked, one, other in zip(ASKED, early, late, strict=True):
-        if "items" in one:
-            assert ids_of(one) == ids_of(other), asked
-        assert one.get("strategy") == other.get("strategy"), asked
+    late = answers_of_all(shop, monkeypatch)
+    hold_the_same(early, late)
     assert early[-1] == late[-1], "what is known about a user"
 
 
@@ -90,14 +100,7 @@ def test_a_release_that_comes_before_the_catalogue_is_loaded(
             lambda: (client.get("/releases").json()["loaded"] or {}).get("release") == name, why="taken"
         )
         early = [content(client, *asked) for asked in ASKED]
-    monkeypatch.setattr(follow_catalogue, "LOAD_AFTER_S", 0.0)
-    with recommender(shop) as whole:
-        eventually(lambda: whole.get("/items?limit=1").status_code == 200, why="all is loaded")
-        late = [content(whole, *asked) for asked in ASKED]
-    assert early[0]["strategy"] == "model"
-    for asked, one, other in zip(ASKED, early, late, strict=True):
-        if "items" in one:
-            assert ids_of(one) == ids_of(other), asked
+    hold_the_same(early, answers_of_all(shop, monkeypatch))
 
 
 def test_a_page_of_the_catalogue_waits_for_all_of_it(
