@@ -6,20 +6,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.cli.failure import CommandError
+from services.trainer.plots import STYLE
 
 _COLOURS: Final = ("#1f6f8b", "#d1793b", "#6a9a3d", "#8a5fa8", "#5b6770")
-_TEXT: Final = "#22282c"
-_STYLE: Final[Any] = {  # matplotlib types every key
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "text.color": _TEXT,
-    "axes.edgecolor": "#c8cfd4",
-    "axes.labelcolor": _TEXT,
-    "xtick.color": _TEXT,
-    "ytick.color": _TEXT,
-    "svg.fonttype": "none",  # text stays text: small, searchable
-    "svg.hashsalt": "freshet",  # the same figures, the same file
-}
 
 
 def draw_sweep(report: dict[str, Any], path: Path) -> None:
@@ -32,7 +21,7 @@ def draw_sweep(report: dict[str, Any], path: Path) -> None:
     if len(scales) < 2:
         raise CommandError("--plot needs several rates, as --scale 1000,10000,100000")
     services = scales[0]["services"]
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(3.3 * len(services) + 0.6, 3.5), layout="constrained")
         FigureCanvasAgg(figure)
         panels = figure.subplots(1, len(services), squeeze=False, sharey=True)[0]

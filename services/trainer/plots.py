@@ -12,7 +12,7 @@ from services.kernel.release import ReleaseError
 FORMATS: Final = (".svg", ".png")
 _OWN, _OTHER, _EDGE, _TEXT = "#1f6f8b", "#b9c4cc", "#37424a", "#22282c"
 _BAR_INCHES: Final = 0.34  # height of a bar: names stay readable
-_STYLE: Final[Any] = {  # matplotlib types every key
+STYLE: Final[Any] = {  # matplotlib types every key
     "font.family": "sans-serif",
     "font.size": 9,
     "text.color": _TEXT,
@@ -55,7 +55,7 @@ def _draw(
     if path.suffix.lower() not in FORMATS:
         raise ReleaseError(f"{path}: a plot is written as {' or '.join(FORMATS)}, by the name's ending")
     heights = [len(group) * _BAR_INCHES + 0.55 for group in groups]
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(8.4, sum(heights) + 0.95), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(groups), 2, squeeze=False, height_ratios=heights)
