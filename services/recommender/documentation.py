@@ -84,6 +84,20 @@ def answers(text: str, example: Any = None, media_type: str = "application/json"
     return {"200": {"description": text, "content": content}, "422": _PROBLEM}
 
 
+EXPORT_OF_USER: dict[str, Any] = {
+    "parameters": [USER],
+    "responses": answers(
+        "everything stored about the user; `state` is known, unknown, expired or deleted (docs/PRIVACY.md)",
+        {
+            "user_id": "u_12345",
+            "exported_at": "2026-01-01T12:00:00.000+00:00",
+            "state": "unknown",
+            "events": 0,
+        },
+    ),
+}
+
+
 def body_of_recommend() -> dict[str, Any]:
     """The request body of POST /recommend."""
     ids = {"type": "array", "items": _ID}

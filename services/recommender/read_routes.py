@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -16,13 +17,16 @@ from services.http.raw_route import Router
 from services.kernel.ids import read_id
 from services.kernel.problem import Problem, ProblemError
 from services.recommender.deadline import LateError, within
-from services.recommender.documentation import ITEM, PAGE_PARAMETERS, USER, answers
+from services.recommender.documentation import EXPORT_OF_USER, ITEM, PAGE_PARAMETERS, USER, answers
 from services.recommender.profiles import alive
 from services.recommender.query import SCENARIO_TEXT, QueryError
 from services.recommender.routes import parameters_of, problem_of
 from services.recommender.state import State, now_ms
+from services.recommender.user_export import disposition_of, export_user
 from services.recommender.user_profile import describe_user
 from services.store.errors import StoreError
+
+T = TypeVar("T")
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000  # some MB of items
@@ -32,7 +36,7 @@ NO_STORE = {"cache-control": "no-store"}
 
 
 def read_router(state: State) -> Router:
-    """GET /items, /items/{item_id}, /users/{user_id}/profile, /scenarios, /releases."""
+    """GET /items, /items/{item_id}, /users/{user_id}/profile and /export, /scenarios, /releases."""
     router = Router(tags=["read"])
 
     async def get_item(request: Request) -> Response:
@@ -50,11 +54,7 @@ def read_router(state: State) -> Router:
             limit, after = _page_of(parameters_of(request))
         except QueryError as error:
             raise problem_of(error) from None
-        try:
-            await within(state.catalogue.whole.wait(), READ_S)
-        except LateError:
-            detail = "the catalogue is still being loaded; try again"
-            raise ProblemError(Problem(503, "not_ready", detail, retry_after_s=1)) from None
+        await _whole_catalogue(state)
         ids = state.catalogue.page(after, limit + 1)
         catalogue = state.catalogue.catalogue
         rows = [row for item_id in ids[:limit] if (row := catalogue.row_of(item_id)) >= 0]
@@ -69,12 +69,15 @@ def read_router(state: State) -> Router:
     async def get_profile(request: Request) -> Response:
         """What is known about a user. Somebody nobody has heard of has 0 events, so scripts can poll."""
         user_id = path_id(request, "user_id")
-        try:
-            content = await within(_describe(state, user_id), READ_S)
-        except (StoreError, LateError):
-            detail = "the store, where profiles are, does not answer; try again"
-            raise ProblemError(Problem(503, "store_unavailable", detail, retry_after_s=1)) from None
+        content = await _from_store(_describe(state, user_id))
         return json_answer(content, headers=NO_STORE)
+
+    async def export_of_user(request: Request) -> Response:
+        """All that is stored about a user, as a file; where nothing is, `state` says so."""
+        user_id = path_id(request, "user_id")
+        await _whole_catalogue(state)  # marks without names would be no full answer
+        content = await _from_store(_export(state, user_id))
+        return json_answer(content, headers={**NO_STORE, "content-disposition": disposition_of(user_id)})
 
     async def list_scenarios(_request: Request) -> Response:
         """The lists there are."""
@@ -92,9 +95,21 @@ def read_router(state: State) -> Router:
     router.add_api_route("/items", list_items, methods=["GET"], openapi_extra=page)
     router.add_api_route("/items/{item_id:path}", get_item, methods=["GET"], openapi_extra=one)
     router.add_api_route("/users/{user_id:path}/profile", get_profile, methods=["GET"], openapi_extra=profile)
+    router.add_api_route(
+        "/users/{user_id:path}/export", export_of_user, methods=["GET"], openapi_extra=EXPORT_OF_USER
+    )
     router.add_api_route("/scenarios", list_scenarios, methods=["GET"])
     router.add_api_route("/releases", list_releases, methods=["GET"])
     return router
+
+
+async def _whole_catalogue(state: State) -> None:
+    """Wait until all of it is in memory. Raises ProblemError where that takes long."""
+    try:
+        await within(state.catalogue.whole.wait(), READ_S)
+    except LateError:
+        detail = "the catalogue is still being loaded; try again"
+        raise ProblemError(Problem(503, "not_ready", detail, retry_after_s=1)) from None
 
 
 async def _item(state: State, item_id: str) -> bytes | None:
@@ -108,9 +123,22 @@ async def _item(state: State, item_id: str) -> bytes | None:
     return state.catalogue.catalogue.raw(row) if row >= 0 else None
 
 
+async def _from_store(work: Awaitable[T]) -> T:
+    """What `work` reads about a user. Raises ProblemError where the store does not answer."""
+    try:
+        return await within(work, READ_S)
+    except (StoreError, LateError):
+        detail = "the store, where profiles are, does not answer; try again"
+        raise ProblemError(Problem(503, "store_unavailable", detail, retry_after_s=1)) from None
+
+
 async def _describe(state: State, user_id: str) -> dict[str, Any]:
     profile = alive(await state.profiles.read(user_id), now_ms(), state.ttl_ms)
     return await describe_user(state, user_id, profile)
+
+
+async def _export(state: State, user_id: str) -> dict[str, Any]:
+    return await export_user(state, user_id, await state.profiles.read(user_id))
 
 
 def _page_of(parameters: list[tuple[str, str]]) -> tuple[int, str | None]:

@@ -52,7 +52,7 @@ async def describe_user(state: State, user_id: str, profile: Profile | None) -> 
             "item_id": ids[key],
             "event_type": state.types.name(number),
             "timestamp": time_s,
-            "value": _as_sent(value),
+            "value": as_sent(value),
         }
         for key, time_s, value, number in entries[:RECENT_MAX]
         if key in ids
@@ -89,6 +89,6 @@ def interests(profile: Profile, catalogue: Catalogue, types: EventTypes) -> list
     return [{"category": category, "weight": round(weight / total, 4)} for category, weight in best]
 
 
-def _as_sent(value: float) -> float | None:
+def as_sent(value: float) -> float | None:
     """The shortest number that the ring's f32 stands for: 2.69, not 2.690000057220459. NaN is no value."""
     return None if isnan(value) else float(str(np.float32(value)))
