@@ -20,6 +20,7 @@ from services.kernel.profile import (
     Change,
     Line,
 )
+from services.kernel.segments import segment_keys_of
 
 # Who rates, likes or carts an item has seen it; taking it out of the cart says nothing new.
 _REASONS: Final[Mapping[int, int]] = MappingProxyType(
@@ -71,6 +72,7 @@ def change_of(event: Event, position: Position, types: EventTypes) -> Change:
         number,
         reason_of(number),
         lines,
+        segment_keys_of(event.context) if lines else (),
     )
 
 

@@ -81,7 +81,7 @@ class Change(NamedTuple):
     """What a profile needs of one event. `time_s` is the event's own time, `received_at_ms` ingest's clock.
 
     `lines` is empty for events that only count (searches, impressions, identify). `reason` is the SEEN_ bit
-    that the event sets for its items, 0 for none.
+    that the event sets for its items, 0 for none. `segments` are the row keys of its context's segments.
     """
 
     position: Position
@@ -91,6 +91,7 @@ class Change(NamedTuple):
     type_number: int
     reason: int
     lines: tuple[Line, ...]
+    segments: tuple[int, ...] = ()
 
 
 class ProfileRules(NamedTuple):
