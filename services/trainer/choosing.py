@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from services.kernel.change import weight_of
 from services.kernel.event_type import EventType, EventTypes
 from services.trainer.event_table import EventTable
+from services.trainer.heartbeats import heartbeats_of
 from services.trainer.replay import Record
 
 _RATINGS: Final = int(EventType.RATING)
@@ -63,13 +64,13 @@ def choose(
 
 
 def wanted_lines(table: EventTable, types: EventTypes) -> NDArray[np.bool_]:
-    """Which lines say that somebody wanted their item: those of positive weight, bool[n]."""
+    """Which lines say that somebody wanted their item: of positive weight, and no heartbeats; bool[n]."""
     weight = weight_of(types)
     positive = np.array([weight(number, float("nan")) > 0 for number in range(256)])
     found: NDArray[np.bool_] = positive[table.types]
     (ratings,) = np.nonzero(table.types == _RATINGS)
     found[ratings] = [weight(_RATINGS, value) > 0 for value in table.values[ratings].tolist()]
-    return found
+    return found & ~heartbeats_of(table)
 
 
 class Cursor:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from services.kernel.bank import WeightOf
 from services.trainer.events import EventTable
+from services.trainer.heartbeats import heartbeats_of
 
 IntArray = NDArray[np.int32]
 FloatArray = NDArray[np.float32]
@@ -63,8 +64,12 @@ class Batch(NamedTuple):
 
 
 def sequences_of(table: EventTable, weight_of: WeightOf, *, from_s: int | None = None) -> Sequences:
-    """Group a table by subject. `from_s`: only lines at or after it are targets (the rest is history)."""
-    order = np.argsort(table.subjects, kind="stable")  # the table is in time order
+    """Group a table by subject. `from_s`: only lines at or after it are targets (the rest is history).
+
+    Heartbeats of a player are left out: they leave the bank of a profile alone.
+    """
+    (lines,) = np.nonzero(~heartbeats_of(table))
+    order = lines[np.argsort(table.subjects[lines], kind="stable")]  # the table is in time order
     subjects, records = table.subjects[order], table.records[order]
     n = len(order)
     fresh = np.ones(n, dtype=np.bool_)

@@ -104,15 +104,16 @@ def replay(
             snapshot_s = record.time_s
             state = RankingState(world.catalogue, live.snapshot(), world.model)
         known = profile is not None and not profile.expired(record.time_s * 1000, profiles.ttl_ms)
+        change = profiles.change_of(record)
         if asking and state is not None and profile is not None and known and chosen(record):
             wanted = tuple(
                 table.item_ids[item]
-                for item, value in zip(record.items, record.values, strict=True)
-                if weight_of(record.type_number, value) > 0
+                for item, line in zip(record.items, change.lines, strict=True)
+                if weight_of(record.type_number, line.value) > 0
+                and not profile.is_heartbeat(change, line.item)
             )
             if wanted:
                 ask(Asked(state, profile, record, wanted))
-        change = profiles.change_of(record)
         hear(record, change)
         if not (asking and frozen):
             live.add(profile, change, profiles.space)

@@ -96,6 +96,10 @@ def test_a_heartbeat_newer_than_its_own_last_takes_its_place_among_others() -> N
     assert ring(profile) == [(2, 50, 1.0), (1, 70, 0.25), (3, 100, 1.0)]
 
 
+def test_of_one_second_the_later_on_the_log_is_the_newer() -> None:
+    assert ring(profile_of((1, 0, PROGRESS, 0.25), (1, 0, PROGRESS, 0.5))) == [(1, 0, 0.5)]
+
+
 def test_without_progress_the_known_one_stays() -> None:
     assert ring(profile_of((1, 0, PROGRESS, 0.5), (1, 10, PROGRESS, math.nan))) == [(1, 10, 0.5)]
 
