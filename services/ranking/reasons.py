@@ -35,12 +35,34 @@ TRENDING: Final = Reason("trending", "Many people turn to this right now")
 POPULAR: Final = Reason("popular", "Popular over the last weeks")
 CATALOGUE: Final = Reason("catalogue", "From the catalogue")
 NEW: Final = Reason("new", "New in the catalogue")
+PINNED: Final = Reason("pinned", "Featured")
 TASTE: Final = Reason("taste", "Close to your recent choices")
 
 
 def title_of(item: Item) -> str:
     """What a text calls an item."""
     return item.title or item.item_id
+
+
+def chosen_with(catalogue: Catalogue, source: RecentItem) -> Reason:
+    """Others chose it together with one of the subject's recent items."""
+    item = catalogue.item(source.row)
+    return Reason("chosen_with_item", f"Often chosen together with {title_of(item)}", item.item_id)
+
+
+def had_before(catalogue: Catalogue, evidence: Evidence, row: int) -> Reason:
+    """The subject had to do with this very item before."""
+    if row in evidence.bought:
+        return Reason("bought_before", "You bought this before", catalogue.id_of(row))
+    return Reason("viewed_before", "You looked at this before", catalogue.id_of(row))
+
+
+def alike(catalogue: Catalogue, row: int, type_number: int = 0) -> Reason:
+    """Like an item that the subject turned to."""
+    item = catalogue.item(row)
+    deed = _deed(type_number)
+    text = f"Similar to {title_of(item)}{f', which {deed}' if deed else ''}"
+    return Reason("similar_to_item", text, item.item_id)
 
 
 class Reasons:
@@ -80,18 +102,14 @@ class Reasons:
         row = self._rows[line]
         if row not in self._evidence.repeats:
             return None
-        item_id = self._catalogue.id_of(row)
-        if row in self._evidence.bought:
-            return Reason("bought_before", "You bought this before", item_id)
-        return Reason("viewed_before", "You looked at this before", item_id)
+        return had_before(self._catalogue, self._evidence, row)
 
     def _chosen_with(self, line: int) -> Reason | None:
         """Others chose it together with one of the subject's recent items."""
         place = self._led_by[line]
         if place < 0 or (source := self._evidence.recent[place]).row < 0:
             return None
-        item = self._catalogue.item(source.row)
-        return Reason("chosen_with_item", f"Often chosen together with {title_of(item)}", item.item_id)
+        return chosen_with(self._catalogue, source)
 
     def _alike(self, line: int) -> Reason | None:
         """Its metadata is close to a recent item's, or it shares a category with one, or it is near to them
@@ -106,10 +124,7 @@ class Reasons:
 
     def _similar_to(self, place: int) -> Reason:
         source = self._sources[place]
-        item = self._catalogue.item(source.row)
-        deed = _deed(source.type_number)
-        text = f"Similar to {title_of(item)}{f', which {deed}' if deed else ''}"
-        reason = self._similar[place] = Reason("similar_to_item", text, item.item_id)
+        reason = self._similar[place] = alike(self._catalogue, source.row, source.type_number)
         return reason
 
     def _same_category(self, row: int) -> Reason | None:
