@@ -19,6 +19,7 @@ from services.cli.parser_flags import (
 )
 from services.cli.parser_release import release_commands
 from services.cli.parser_training import evaluate_command, train_command
+from services.cli.parser_users import users_commands
 
 _EPILOG = """\
 start here:
@@ -101,6 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     train_command(commands)
     evaluate_command(commands)
     _reading(commands)
+    users_commands(commands)
     _operations(commands)
     cost_command(commands)
     return parser

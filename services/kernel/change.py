@@ -8,9 +8,10 @@ from types import MappingProxyType
 from typing import Final
 
 from services.kernel.bank import WeightOf
+from services.kernel.consent import personalization
 from services.kernel.event import Event, item_lines
 from services.kernel.event_type import UNRECORDED, EventType, EventTypes
-from services.kernel.ids import event_hash, item_key
+from services.kernel.ids import event_hash, fingerprint, item_key
 from services.kernel.position import Position
 from services.kernel.profile import (
     SEEN_BOUGHT,
@@ -20,6 +21,7 @@ from services.kernel.profile import (
     Change,
     Line,
 )
+from services.kernel.segments import segment_keys_of
 
 # Who rates, likes or carts an item has seen it; taking it out of the cart says nothing new.
 _REASONS: Final[Mapping[int, int]] = MappingProxyType(
@@ -57,7 +59,10 @@ def change_of(event: Event, position: Position, types: EventTypes) -> Change:
     """What `Profile.apply` needs of an event. Raises UnknownEventTypeError for a type not configured here."""
     number = types.number(event.event_type)
     lines: tuple[Line, ...] = ()
-    if number not in UNRECORDED:
+    shown: tuple[int, ...] = ()
+    if number == EventType.IMPRESSION:
+        shown = tuple(fingerprint(item_key(item_id)) for item_id, _, _ in item_lines(event))
+    elif number not in UNRECORDED:
         weight = types.weight(number, _stars(event))
         lines = tuple(
             Line(item_key(item_id), weight, _value(event, number, price))
@@ -71,6 +76,9 @@ def change_of(event: Event, position: Position, types: EventTypes) -> Change:
         number,
         reason_of(number),
         lines,
+        segment_keys_of(event.context) if lines else (),
+        None if event.consent is None else personalization(event.consent),
+        shown,
     )
 
 

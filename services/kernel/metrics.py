@@ -60,6 +60,13 @@ PROFILER_RECORDS = Metric(
     "records by what became of them: applied, duplicate, old, dead",
     ("topic", "outcome"),
 )
+PROFILER_ITEM_LINES = Metric(
+    "freshet_profiler_item_lines_total",
+    "counter",
+    "items of applied events, by whether they are in the release or the catalogue; `freshet doctor` names "
+    "those that are not",
+    ("known",),
+)
 PROFILER_BATCH = Metric(
     "freshet_profiler_batch_duration_seconds",
     "histogram",

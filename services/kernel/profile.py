@@ -2,13 +2,19 @@
 
 Header of 64 bytes, then the sections without gaps:
 
-    0 u8 format version · 1 u8 flags · 2 u8 K · 3 u8 0 · 4 u16 d · 6 u16 ring entries
+    0 u8 format version · 1 u8 flags · 2 u8 K · 3 u8 shown entries · 4 u16 d · 6 u16 ring entries
     8 u32 generation · 12 u32 partition · 16 i64 offset · 24 u64 counter      (the guard, bytes 8 to 32)
     32 u64 space id · 40 u32 space epoch · 44 u16 seen entries · 46 u16 duplicate hashes
     48 u64 events · 56 u64 last received_at, ms
     bank f32[K, d] · bank weights f32[K] · ring RING_DTYPE[] · seen SEEN_DTYPE[] · duplicates u64[]
+    shown (kernel/shown.py), where byte 3 is not 0: it always was before there was this section
 
 Sections stay packed bytes between two records: applying one touches a few of them, never all fields.
+
+Heartbeats of a player (kernel/ring.py) move their entry of the ring and leave the bank alone: the bank has a
+film where its watching began, a bank rebuilt from the ring has it where it was last heard of. While no event
+has left the ring, the sum that never decays is the same in both but for rounding; the decayed ones differ by
+the entries that moved past others. Without heartbeats and late events a rebuilt bank is equal byte for byte.
 """
 
 from __future__ import annotations
@@ -20,7 +26,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.kernel.bank import (
-    RING_CAPACITY,
     RING_DTYPE,
     FloatArray,
     Space,
@@ -33,32 +38,31 @@ from services.kernel.bank import (
     empty_bank,
     rebuild_flat_bank,
 )
+from services.kernel.event_type import EventType
 from services.kernel.position import Position
+from services.kernel.ring import RING_BYTES, beat, insert, is_heartbeat, latest_items
+from services.kernel.seen import SEEN_BYTES, SEEN_DTYPE, aligned_find, mark_seen
+from services.kernel.shown import add_shown, read_shown, shown_bytes, shown_entries, without_shown
 
 FORMAT_VERSION: Final = 1
 FLAG_TOMBSTONE: Final = 1
+FLAG_WITHHELD: Final = 2  # the subject denied personalisation
 HEADER_BYTES: Final = 64
 GUARD: Final = slice(8, 32)  # position and counter: what a conditional write compares
 DUPLICATES_CAPACITY: Final = 128  # clients keep no more unacknowledged events a subject
-SEEN_DTYPE: Final = np.dtype([("fingerprint", "<u4"), ("day", "<u2"), ("reason", "u1")])
 
 SEEN_VIEWED: Final = 1
 SEEN_BOUGHT: Final = 2
 SEEN_FINISHED: Final = 4
 SEEN_DISLIKED: Final = 8
+_NOTICED: Final = SEEN_VIEWED | SEEN_BOUGHT | SEEN_FINISHED  # whoever did that did not ignore the item
 
 _HEADER: Final = struct.Struct("<BBBBHHIIqQQIHHQQ")
 _GUARD_FIELDS: Final = struct.Struct("<IIqQ")
-_RING_ENTRY: Final = struct.Struct("<QIfB")
-_SEEN_ENTRY: Final = struct.Struct("<IHB")
-_U16: Final = struct.Struct("<H")
-_U32: Final = struct.Struct("<I")
 _U64: Final = struct.Struct("<Q")
-_RING_BYTES: Final = _RING_ENTRY.size
-_RING_MAX_BYTES: Final = RING_CAPACITY * _RING_BYTES
-_SEEN_BYTES: Final = _SEEN_ENTRY.size
 _DUPLICATES_MAX_BYTES: Final = DUPLICATES_CAPACITY * 8
 _FINGERPRINT_MASK: Final = 0xFFFFFFFF
+_PROGRESS: Final = int(EventType.VIDEO_PROGRESS)
 
 
 class LayoutError(Exception):
@@ -81,7 +85,8 @@ class Change(NamedTuple):
     """What a profile needs of one event. `time_s` is the event's own time, `received_at_ms` ingest's clock.
 
     `lines` is empty for events that only count (searches, impressions, identify). `reason` is the SEEN_ bit
-    that the event sets for its items, 0 for none.
+    that the event sets for its items, 0 for none. `segments` are the row keys of its context's segments.
+    `personalization` is what its consent says (None: nothing), `shown` the fingerprints of an impression.
     """
 
     position: Position
@@ -91,6 +96,9 @@ class Change(NamedTuple):
     type_number: int
     reason: int
     lines: tuple[Line, ...]
+    segments: tuple[int, ...] = ()
+    personalization: bool | None = None
+    shown: tuple[int, ...] = ()
 
 
 class ProfileRules(NamedTuple):
@@ -111,6 +119,7 @@ class Profile:
         "_flat",
         "_ring",
         "_seen",
+        "_shown",
         "counter",
         "d",
         "events",
@@ -120,6 +129,7 @@ class Profile:
         "space_epoch",
         "space_id",
         "tombstone",
+        "withheld",
     )
 
     position: Position | None  # of the last record applied; None: nothing ever was
@@ -127,6 +137,7 @@ class Profile:
     events: int
     received_at_ms: int
     tombstone: bool
+    withheld: bool  # the subject denied personalisation: position, counter, duplicates and no more
     space_id: int
     space_epoch: int
     k: int
@@ -135,13 +146,14 @@ class Profile:
     _ring: bytes
     _seen: bytes
     _duplicates: bytes
+    _shown: bytes
 
     def __init__(self, space: Space) -> None:
         self.position = None
         self.counter = 0
         self.events = 0
         self.received_at_ms = 0
-        self.tombstone = False
+        self.tombstone = self.withheld = False
         self._clear(space)
 
     @classmethod
@@ -159,20 +171,20 @@ class Profile:
         flags, self.k, self.d, ring = fields[1], fields[2], fields[4], fields[5]
         generation, partition, offset, self.counter = fields[6:10]
         self.space_id, self.space_epoch, seen, duplicates, self.events, self.received_at_ms = fields[10:]
-        self.tombstone = bool(flags & FLAG_TOMBSTONE)
+        self.tombstone, self.withheld = bool(flags & FLAG_TOMBSTONE), bool(flags & FLAG_WITHHELD)
         self.position = Position(generation, partition, offset) if self.counter else None
         numbers = self.k * self.d + self.k
         ring_at = HEADER_BYTES + 4 * numbers
-        seen_at = ring_at + ring * _RING_BYTES
-        duplicates_at = seen_at + seen * _SEEN_BYTES
-        if len(data) != duplicates_at + duplicates * 8:
-            raise LayoutError(
-                f"profile of {len(data)} bytes, its header says {duplicates_at + duplicates * 8}"
-            )
+        seen_at = ring_at + ring * RING_BYTES
+        duplicates_at = seen_at + seen * SEEN_BYTES
+        shown_at = duplicates_at + duplicates * 8
+        if len(data) != (size := shown_at + shown_bytes(fields[3])):
+            raise LayoutError(f"profile of {len(data)} bytes, its header says {size}")
         self._flat = np.frombuffer(data, np.float32, numbers, HEADER_BYTES).copy()
         self._ring = data[ring_at:seen_at]
         self._seen = data[seen_at:duplicates_at]
-        self._duplicates = data[duplicates_at:]
+        self._duplicates = data[duplicates_at:shown_at]
+        self._shown = data[shown_at:]
         return self
 
     def encode(self) -> bytes:
@@ -180,12 +192,13 @@ class Profile:
         position = self.position or Position(0, 0, 0)
         header = _HEADER.pack(
             FORMAT_VERSION,
-            FLAG_TOMBSTONE if self.tombstone else 0,
-            *(self.k, 0, self.d, len(self._ring) // _RING_BYTES),
+            FLAG_TOMBSTONE * self.tombstone | FLAG_WITHHELD * self.withheld,
+            *(self.k, shown_entries(self._shown), self.d, len(self._ring) // RING_BYTES),
             *(*position, self.counter, self.space_id, self.space_epoch),
-            *(len(self._seen) // _SEEN_BYTES, len(self._duplicates) // 8, self.events, self.received_at_ms),
+            *(len(self._seen) // SEEN_BYTES, len(self._duplicates) // 8, self.events, self.received_at_ms),
         )
-        return b"".join((header, self._flat.tobytes(), self._ring, self._seen, self._duplicates))
+        sections = self._flat.tobytes(), self._ring, self._seen, self._duplicates, self._shown
+        return b"".join((header, *sections))
 
     @property
     def guard(self) -> bytes:
@@ -209,8 +222,19 @@ class Profile:
 
     @property
     def seen(self) -> NDArray[Any]:
-        """Items that a scenario may hide, SEEN_DTYPE[≤ capacity], oldest day first, read-only."""
+        """Items that a scenario may hide, SEEN_DTYPE[≤ capacity], oldest day first, read-only.
+
+        An entry an item and reason; one that an older version wrote may hold several reasons.
+        """
         return np.frombuffer(self._seen, SEEN_DTYPE)
+
+    @property
+    def shown(self) -> NDArray[Any]:
+        """Items shown in the session of the newest impression and left alone since, SHOWN_DTYPE[≤ 128].
+
+        Oldest first, read-only. Whether that session still lasts is for the reader's clock to say.
+        """
+        return read_shown(self._shown)
 
     @property
     def duplicates(self) -> NDArray[np.uint64]:
@@ -243,13 +267,15 @@ class Profile:
     def apply(self, change: Change, rules: ProfileRules) -> bool:
         """Apply one event that `is_new`. False: a duplicate, which moved position and counter only.
 
-        1. A gap longer than the TTL empties the sections, a new vector space rebuilds the bank.
+        1. A gap longer than the TTL empties the sections.
         2. A known event id moves position and counter, nothing else.
-        3. Each line takes its place in time in ring and bank, and marks its item as seen.
+        3. While the subject denies personalisation nothing is kept; a word that allows it begins anew.
+        4. A new vector space rebuilds the bank. Each line takes its place in time in ring and bank, and marks
+           its item as seen; an impression marks its items as shown.
         """
         # 1.
         if self.tombstone or (self.counter and self.expired(change.received_at_ms, rules.ttl_ms)):
-            self.tombstone = False
+            self.tombstone = self.withheld = False
             self.events = 0
             self.received_at_ms = 0
             self._clear(rules.space)
@@ -257,18 +283,37 @@ class Profile:
         self.counter += 1
         # 2.
         hashed = _U64.pack(change.event_hash)
-        if _aligned_find(self._duplicates, hashed, 8) >= 0:
+        if aligned_find(self._duplicates, hashed, 8) >= 0:
             return False
         self._duplicates = (self._duplicates + hashed)[-_DUPLICATES_MAX_BYTES:]
-        self.events += 1
-        self.received_at_ms = max(self.received_at_ms, change.received_at_ms)
+        self.received_at_ms = max(self.received_at_ms, change.received_at_ms)  # a refusal lives on, too
         # 3.
+        if self.withheld or change.personalization is False:
+            self.withheld = not change.personalization
+            self.events = 0
+            self._clear(None if self.withheld else rules.space, self._duplicates)
+            if self.withheld:
+                return True
+        # 4.
+        self.events += 1
         if change.lines:
             if self.space_id != rules.space.space_id or self.space_epoch != rules.space.epoch:
                 self._enter(rules)
             for line in change.lines:
                 self._apply_line(line, change, rules)
+        if change.shown:
+            self._shown = add_shown(self._shown, change.shown, change.time_s)
         return True
+
+    def withholds(self, change: Change, ttl_ms: int) -> bool:
+        """Whether `apply` would keep nothing of the change because its subject denies personalisation."""
+        if change.personalization is None:
+            return self.withheld and not self.expired(change.received_at_ms, ttl_ms)
+        return not change.personalization
+
+    def is_heartbeat(self, change: Change, item: int) -> bool:
+        """Whether a line only says that a film still runs, so that it weighs nothing (kernel/ring.py)."""
+        return change.type_number == _PROGRESS and is_heartbeat(self._ring, item, change.time_s)
 
     def delete(self, position: Position, received_at_ms: int) -> None:
         """Apply the deletion of the user: a tombstone, its header alone, keeps position and counter."""
@@ -276,7 +321,7 @@ class Profile:
         self.counter += 1
         self.events = 0
         self.received_at_ms = received_at_ms
-        self.tombstone = True
+        self.tombstone, self.withheld = True, False
         self._clear(None)
 
     def latest_items(self, time_s: int, window_s: int, weight_of: WeightOf, limit: int) -> list[int]:
@@ -284,27 +329,17 @@ class Profile:
 
         Events that `weight_of` gives nothing or less do not count.
         """
-        found: list[int] = []
-        ring = self._ring
-        oldest, newest = time_s - window_s, time_s + window_s
-        for at in range(len(ring) - _RING_BYTES, -1, -_RING_BYTES):
-            item, entry_s, value, number = _RING_ENTRY.unpack_from(ring, at)
-            if entry_s < oldest:
-                break
-            if item not in found and entry_s <= newest and weight_of(number, value) > 0:
-                found.append(item)
-                if len(found) == limit:
-                    break
-        return found
+        return latest_items(self._ring, time_s, window_s, weight_of, limit)
 
-    def _clear(self, space: Space | None) -> None:
+    def _clear(self, space: Space | None, duplicates: bytes = b"") -> None:
         self.k = space.k if space else 0
         self.d = space.d if space else 0
         self.space_id = space.space_id if space else 0
         if space is not None:  # a tombstone keeps its epoch: nobody may write an older one over it
             self.space_epoch = space.epoch
         self._flat = empty_bank(space) if space else np.zeros(0, dtype=np.float32)
-        self._ring = self._seen = self._duplicates = b""
+        self._ring = self._seen = self._shown = b""
+        self._duplicates = duplicates
 
     def _enter(self, rules: ProfileRules) -> None:
         space = rules.space
@@ -314,43 +349,20 @@ class Profile:
         self.space_id, self.space_epoch = space.space_id, space.epoch
 
     def _apply_line(self, line: Line, change: Change, rules: ProfileRules) -> None:
-        ring = self._ring
-        entry = _RING_ENTRY.pack(line.item, change.time_s, line.value, change.type_number)
-        vector = rules.vector_of(line.item) if line.weight else None
-        if not ring or _U32.unpack_from(ring, len(ring) - _RING_BYTES + 8)[0] <= change.time_s:
-            ring += entry
-            add_newest(self._flat, rules.space, vector, line.weight)
-        else:
-            times = np.frombuffer(ring, RING_DTYPE)["time"]
-            at = int(np.searchsorted(times, change.time_s, side="right"))
-            ring = ring[: at * _RING_BYTES] + entry + ring[at * _RING_BYTES :]
-            add_late(self._flat, rules.space, vector, line.weight, len(times) - at)
-        self._ring = ring[-_RING_MAX_BYTES:]
-        if change.reason:
-            self._see(
-                line.item & _FINGERPRINT_MASK, change.time_s // 86_400, change.reason, rules.seen_capacity
-            )
-
-    def _see(self, fingerprint: int, day: int, reason: int, capacity: int) -> None:
-        """Entries stand by the day last seen; one seen again moves up and keeps its reasons."""
-        seen = self._seen
-        at = _aligned_find(seen, _U32.pack(fingerprint), _SEEN_BYTES)
-        if at >= 0:
-            _, known_day, known_reason = _SEEN_ENTRY.unpack_from(seen, at)
-            day, reason = max(day, known_day), reason | known_reason
-            seen = seen[:at] + seen[at + _SEEN_BYTES :]
-        entry = _SEEN_ENTRY.pack(fingerprint, day, reason)
-        if not seen or _U16.unpack_from(seen, len(seen) - _SEEN_BYTES + 4)[0] <= day:
-            seen += entry
-        else:
-            place = int(np.searchsorted(np.frombuffer(seen, SEEN_DTYPE)["day"], day, side="right"))
-            seen = seen[: place * _SEEN_BYTES] + entry + seen[place * _SEEN_BYTES :]
-        self._seen = seen[-capacity * _SEEN_BYTES :]
-
-
-def _aligned_find(data: bytes, needle: bytes, entry_bytes: int) -> int:
-    """Where an entry of `data` starts with `needle`, or -1."""
-    at = data.find(needle)
-    while at >= 0 and at % entry_bytes:
-        at = data.find(needle, at + 1)
-    return at
+        number, time_s = change.type_number, change.time_s
+        ring = beat(self._ring, line.item, time_s, line.value) if number == _PROGRESS else None
+        if ring is None:
+            ring, newer = insert(self._ring, line.item, time_s, line.value, number)
+            vector = rules.vector_of(line.item) if line.weight else None
+            if newer:
+                add_late(self._flat, rules.space, vector, line.weight, newer)
+            else:
+                add_newest(self._flat, rules.space, vector, line.weight)
+        elif ring is self._ring:
+            return  # a late heartbeat: what is newer is known
+        self._ring = ring
+        reason, mark = change.reason, line.item & _FINGERPRINT_MASK
+        if reason:
+            self._seen = mark_seen(self._seen, mark, time_s // 86_400, reason, rules.seen_capacity)
+        if self._shown and reason & _NOTICED:
+            self._shown = without_shown(self._shown, mark, time_s)

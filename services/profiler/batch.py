@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 from services.kernel.change import weight_of
 from services.kernel.contributions import Contribution, contributions_of
@@ -41,6 +41,9 @@ class Batch:
         self.contributions: list[Contribution] = []
         self.letters: list[DeadLetter] = []
         self.outcomes: Counter[str] = Counter()
+        self.unlisted: Set[int] = frozenset()  # items touched that are in no catalogue
+        self.lines = 0  # applied item lines
+        self.unlisted_lines = 0
         self._raw: dict[str, bytes | None] = {}
         self._profiles: dict[str, Profile] = {}
         self._changed: dict[str, Profile] = {}
@@ -107,6 +110,7 @@ class Batch:
             if self._apply_one(profile, work, change):
                 self.contributions += made
                 self.outcomes["applied"] += 1
+                self._count_lines(change)
             else:
                 self.outcomes["duplicate"] += 1
             self._changed[work.subject] = profile
@@ -134,6 +138,13 @@ class Batch:
             for subject, profile in self._changed.items()
             if profile.position is not None
         }
+
+    def _count_lines(self, change: Change | None) -> None:
+        if change is None:
+            return
+        self.lines += len(change.lines)
+        if self.unlisted:
+            self.unlisted_lines += sum(line.item in self.unlisted for line in change.lines)
 
     def _apply_one(self, profile: Profile, work: Work, change: Change | None) -> bool:
         if work.deletion is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from typing import Final
 
 from services.kernel.bank import FloatArray
@@ -16,6 +16,8 @@ _VECTORS_MAX: Final = 200_000
 _KNOWN_MAX: Final = 500_000
 # An item that had no vector is asked for again after this long; its upsert may be on the way.
 _ABSENT_S: Final = 1.0
+# An item in no catalogue is looked for again after this long while events on it come: one field of a read.
+_UNLISTED_S: Final = 10.0
 # A registry entry lives for months; its expiry is pushed out this often.
 _REGISTER_AGAIN_S: Final = 6 * 3600.0
 
@@ -35,6 +37,7 @@ class ItemLookup:
         self._vectors: dict[int, FloatArray] = {}
         self._absent_until_s: dict[int, float] = {}
         self._registered_until_s: dict[int, float] = {}
+        self._unlisted_until_s: dict[int, float] = {}  # of items in no catalogue, when to look again
         self._epoch = 0
 
     def vector_of(self, key: int) -> FloatArray | None:
@@ -59,11 +62,22 @@ class ItemLookup:
             if release is not None
             else []
         )
-        nameless = [key for key in new if self._registered_until_s.get(key, 0.0) <= now_s]
-        listed, _ = await asyncio.gather(self._listed(epoch, nameless), self._read_vectors(vectorless, now_s))
+        nameless = {key for key in new if self._registered_until_s.get(key, 0.0) <= now_s}
+        asked = nameless | {key for key in new if self._unlisted_until_s.get(key, now_s + 1) <= now_s}
+        listed, _ = await asyncio.gather(
+            self._listed(epoch, list(asked)), self._read_vectors(vectorless, now_s)
+        )
         for key in listed:
             self._registered_until_s[key] = now_s + _REGISTER_AGAIN_S
-        return set(nameless) - listed
+            self._unlisted_until_s.pop(key, None)
+        for key in asked - listed:
+            self._unlisted_until_s[key] = now_s + _UNLISTED_S
+        return nameless - listed
+
+    def unlisted(self, keys: Set[int]) -> Set[int]:
+        """Those of `keys`, prepared before, that are in no release and no catalogue, as far as was seen in
+        the last seconds."""
+        return self._unlisted_until_s.keys() & keys if self._unlisted_until_s else frozenset()
 
     def registered(self, keys: Iterable[int]) -> None:
         """These have their registry entries now."""
@@ -77,13 +91,15 @@ class ItemLookup:
             self.forget()
         if len(self._vectors) > _VECTORS_MAX:
             self._vectors.clear()
-        if len(self._absent_until_s) + len(self._registered_until_s) > _KNOWN_MAX:
+        held = (self._absent_until_s, self._registered_until_s, self._unlisted_until_s)
+        if sum(map(len, held)) > _KNOWN_MAX:
             self.forget()
 
     def forget(self) -> None:
         """The store may have lost what was registered."""
         self._registered_until_s.clear()
         self._absent_until_s.clear()
+        self._unlisted_until_s.clear()
 
     async def _listed(self, epoch: int, keys: list[int]) -> set[int]:
         return set(await self._catalogue.item_ids(epoch, keys)) if keys else set()

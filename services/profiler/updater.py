@@ -25,6 +25,7 @@ from services.kernel.metrics import (
     PROFILER_BATCH,
     PROFILER_CONFLICTS,
     PROFILER_FRESHNESS,
+    PROFILER_ITEM_LINES,
     PROFILER_RECORDS,
     Metrics,
 )
@@ -79,6 +80,8 @@ class Updater:
             outcome: records.labels(Topic.EVENTS.value, outcome)
             for outcome in ("applied", "duplicate", "old", "dead")
         }
+        lines = metrics.counter(PROFILER_ITEM_LINES)
+        self._known_lines, self._unknown_lines = lines.labels("yes"), lines.labels("no")
         self._duration = metrics.histogram(PROFILER_BATCH).labels(Topic.EVENTS.value)
         self._freshness = metrics.histogram(PROFILER_FRESHNESS)
         self._conflicts = metrics.counter(PROFILER_CONFLICTS)
@@ -131,6 +134,8 @@ class Updater:
         self._fault("5.published")
         for outcome, count in batch.outcomes.items():
             self._records[outcome].inc(count)
+        self._known_lines.inc(batch.lines - batch.unlisted_lines)
+        self._unknown_lines.inc(batch.unlisted_lines)
         return len(works)
 
     async def _read(self, partition: int, works: Sequence[Work], live: Live) -> tuple[Batch, Snapshot]:
@@ -142,7 +147,9 @@ class Updater:
     async def _prepare(self, batch: Batch, snapshot: Snapshot, live: Live) -> dict[int, str]:
         """Decode the profiles, read the vectors that are missing; answers registry entries to write."""
         rebuilt = batch.load(batch.subjects, snapshot.profiles)
-        due = await live.items.prepare(self._view.epoch, batch.item_keys())
+        touched_items = batch.item_keys()
+        due = await live.items.prepare(self._view.epoch, touched_items)
+        batch.unlisted = live.items.unlisted(touched_items)
         if rebuilt:
             await live.items.prepare(self._view.epoch, rebuilt)
         return batch.names_of(due) if due else {}

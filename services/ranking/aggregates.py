@@ -1,4 +1,5 @@
-"""What all users did: trending, popular and co-visitation, merged from the partitions into memory.
+"""What all users did, merged from the partitions into memory: trending, popular, what goes with an item, what
+is popular in a segment.
 
 Scores are log2 of weights that grow with time (forward decay): L = log2(Σ w·2^(t/H)), t in s. Their order
 never changes by time passing. To read one as a count it is divided by 2^(t/H) of the newest event.
@@ -13,6 +14,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from services.kernel.covisits import bought_row_key
+from services.kernel.segments import segment_key
 
 KeyArray = NDArray[np.uint64]
 ScoreArray = NDArray[np.float64]
@@ -95,7 +99,9 @@ class Scores:
 
 
 class Aggregates:
-    """One snapshot. `neighbours` maps an item key to what was chosen with it (Scores, ≤ 64 a partition)."""
+    """One snapshot. `neighbours` maps a row key to its scores: an item's own key to what was chosen with it,
+    `bought_row_key` to what was bought with it (Scores, ≤ 64 each), `segment_key` to what is popular there
+    (≤ 256). A recommender holds only the rows that it was told to have (`want`)."""
 
     def __init__(self, trending: Scores, popular: Scores, neighbours: Mapping[int, Scores]) -> None:
         self.trending = trending
@@ -140,6 +146,28 @@ class Aggregates:
         logs: ScoreArray = np.log1p(counts)
         return logs
 
+    def bought_with(self, item: int) -> Scores | None:
+        """How often others were bought together with an item, by its key; None: not that anybody knew.
+
+        Each visit to the shop counts a pair once, whatever was spent: a count above 1 (`counts`) is more than
+        one visit. Rows and baskets are bounded, so that counts may fall short and never exceed.
+        """
+        return self.neighbours.get(bought_row_key(item))
+
+    def segment(self, segment: str) -> Scores | None:
+        """What is popular in a segment such as "country=DE" (`segments_of` reads them from a context).
+
+        Weights decay as those of `popular` do, and fall short of the truth for what is rare there. Raises
+        ValueError for no segment.
+        """
+        return self.neighbours.get(segment_key(segment))
+
+    def counts(self, row: Scores) -> ScoreArray:
+        """Decayed counts of a row (of an item or a segment) f64[n], in the order of its keys; 30 days halve
+        one."""
+        counts: ScoreArray = np.exp2(np.minimum(row.scores - self.newest_s / COVISIT_HALF_LIFE_S, 60.0))
+        return counts
+
     def covisit_shares(self, rows: Sequence[Scores]) -> ScoreArray:
         """How strong each neighbour is, 0 to 1: its decayed count over its row's strongest one plus PRIOR.
 
@@ -160,3 +188,6 @@ class Aggregates:
 
 # Pairs that must be seen before a neighbour counts half: one coincidence is none.
 COVISIT_PRIOR: Final = 2.0
+# The least count of `bought_with` that "often bought with" may be said of. One visit counts 1 at most, so it
+# takes two of the last days, or three of the last month.
+BOUGHT_COUNT_MIN: Final = 1.5

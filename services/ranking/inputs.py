@@ -98,7 +98,9 @@ class FeedMaker:
 
     def _seen(self, questions: Sequence[ModelQuestion]) -> dict[str, Array]:
         """Fingerprints are 32 bits of a key: what they match in the release, two items in 2^32 wrongly."""
-        found = [self._by_fingerprint(question.profile.seen["fingerprint"]) for question in questions]
+        found = [
+            self._by_fingerprint(_newest(question.profile.seen["fingerprint"])) for question in questions
+        ]
         length = self._sizes.get("seen_items") or max(1, min(SEEN_MAX, max(map(len, found), default=1)))
         seen = np.full((len(questions), length), -1, dtype=np.int64)
         for row, indices in enumerate(found):
@@ -116,6 +118,13 @@ class FeedMaker:
     def _context(self, questions: Sequence[ModelQuestion]) -> dict[str, Array]:
         keys = np.array([question.context_key for question in questions], dtype=np.uint64)
         return {"context_item": self._release.indices_of(keys)}
+
+
+def _newest(fingerprints: Array) -> Array:
+    """Each once, at its last place: an item may be seen for several reasons."""
+    _, from_end = np.unique(fingerprints[::-1], return_index=True)
+    kept: Array = fingerprints[np.sort(len(fingerprints) - 1 - from_end)]
+    return kept
 
 
 _HISTORY = frozenset({"history_items", "history_types", "history_ages_s", "history_mask"})

@@ -27,7 +27,7 @@ from services.ranking.rank import rank, wants_model
 from services.ranking.state import RankedItem, Ranking, RankingState, RankRequest, Reason
 from services.recommender.batching import BusyError
 from services.recommender.deadline import Deadline, LateError, within
-from services.recommender.profiles import alive, rules_of, view_of
+from services.recommender.profiles import all_alive, rules_of, view_of
 from services.recommender.query import Query, QueryError, Row, Scenario
 from services.recommender.state import State, now_ms
 from services.store.errors import StoreError
@@ -109,7 +109,7 @@ async def _who(
     read = await state.fresh.read(query.subjects, query.after, until)
     if read.trouble is not None:
         state.tally.fell("profile", read.trouble)
-    living = [found for raw in read.profiles if (found := alive(raw, moment_ms, state.ttl_ms)) is not None]
+    living = all_alive(read.profiles, moment_ms, state.ttl_ms)
     serving = state.releases.serving
     rules = rules_of(serving, _vector_of(state), state.types, state.ttl_ms, state.settings.seen_capacity)
     profile = view_of(living, query.recent, rules, state.types, moment_ms)

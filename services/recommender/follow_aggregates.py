@@ -1,4 +1,4 @@
-"""Trending and popular in memory, kept up every second; co-visitation rows on demand."""
+"""Trending and popular in memory, kept up every second; rows of items and segments on demand."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from services.kernel.covisits import MAX_NEIGHBOURS
 from services.ranking.aggregates import Aggregates, Scores
 from services.recommender.live_epoch import LiveEpoch
 from services.recommender.partition_tops import PartitionTops
@@ -31,16 +32,24 @@ TRENDING_KEPT = 4_000  # what sank below `depth` since it was touched; 64 KB a p
 # Shared by the partitions: 2 MB, and some 10 ms of a thread to merge, however many there are.
 POPULAR_ENTRIES = 120_000
 ROW_AGE_S = 1.0  # as fresh as the other aggregates
-ROWS_KEPT = 20_000  # at 64 neighbours and 16 B each, 20 MB when all are full
+# A row longer than any item's is that of a busy segment: it moves as slowly as popularity, and to merge it
+# from 12 partitions takes 0.4 ms of the event loop.
+LONG_ROW_AGE_S = 10.0
+# At 64 neighbours and 16 B each, 20 MB when all are full; the few hundred segments there can be add 3 MB.
+ROWS_KEPT = 20_000
 
 
 class NeighbourRows(Mapping[int, Scores]):
-    """Co-visitation rows by item key: bounded, each at most ROW_AGE_S old when it was asked for anew."""
+    """Rows of scores by row key: what was visited with an item (its own key), bought with it
+    (`bought_row_key`), what is popular in a segment (`segment_key`).
+
+    Bounded. One asked for anew is at most ROW_AGE_S old, a long one LONG_ROW_AGE_S.
+    """
 
     def __init__(self, reader: AggregateReader, live: LiveEpoch) -> None:
         self._reader = reader
         self._live = live
-        self._rows: OrderedDict[int, tuple[float, Scores]] = OrderedDict()
+        self._rows: OrderedDict[int, tuple[float, Scores]] = OrderedDict()  # each with when it gets old
         # One entry a request, not one an item: a future for each of ten rows costs more than reading them.
         self._fetching: Coalescer[tuple[int, ...], None] = Coalescer(self._fetch)
 
@@ -49,17 +58,18 @@ class NeighbourRows(Mapping[int, Scores]):
         now_s = time.monotonic()
         rows = await self._reader.neighbours(self._live.epoch, self._live.partitions, keys)
         for key, ranked in zip(keys, rows, strict=True):
-            self._rows[key] = (now_s, Scores(ranked.items, ranked.scores))
+            age_s = LONG_ROW_AGE_S if len(ranked.items) > MAX_NEIGHBOURS else ROW_AGE_S
+            self._rows[key] = (now_s + age_s, Scores(ranked.items, ranked.scores))
             self._rows.move_to_end(key)
         while len(self._rows) > ROWS_KEPT:
             self._rows.popitem(last=False)
         return [None] * len(wanted)
 
     async def want(self, keys: Iterable[int]) -> None:
-        """Have the rows of `keys` here, no older than ROW_AGE_S. Raises StoreError."""
+        """Have the rows of `keys` here, none too old. Raises StoreError."""
         now_s = time.monotonic()
         rows = self._rows
-        stale = tuple(key for key in keys if (row := rows.get(key)) is None or now_s - row[0] > ROW_AGE_S)
+        stale = tuple(key for key in keys if (row := rows.get(key)) is None or now_s > row[0])
         if stale and self._live.partitions:
             await self._fetching.get(stale)
 

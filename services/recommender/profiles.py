@@ -6,20 +6,11 @@ import logging
 from collections.abc import Sequence
 
 from services.kernel.bank import NO_SPACE, VectorOf
-from services.kernel.event_type import UNRECORDED, EventTypes, UnknownEventTypeError
-from services.kernel.ids import event_hash, item_key
+from services.kernel.change import reason_of
+from services.kernel.event_type import UNRECORDED, EventType, EventTypes, UnknownEventTypeError
+from services.kernel.ids import event_hash, fingerprint, item_key
 from services.kernel.position import Position
-from services.kernel.profile import (
-    SEEN_BOUGHT,
-    SEEN_DISLIKED,
-    SEEN_FINISHED,
-    SEEN_VIEWED,
-    Change,
-    LayoutError,
-    Line,
-    Profile,
-    ProfileRules,
-)
+from services.kernel.profile import Change, LayoutError, Line, Profile, ProfileRules
 from services.kernel.profile_merge import copy_profile, merge_profiles
 from services.recommender.follow_release import Serving
 from services.recommender.live_epoch import LiveEpoch
@@ -31,7 +22,6 @@ log = logging.getLogger(__name__)
 
 # The log may already hold what a client sends as recent: within this it is the same event.
 SAME_EVENT_S = 2
-_REASONS = {"purchase": SEEN_BOUGHT, "video_complete": SEEN_FINISHED, "dislike": SEEN_DISLIKED}
 
 
 class ProfileReader:
@@ -62,10 +52,19 @@ class ProfileReader:
 
 
 def alive(profile: Profile | None, now_ms: int, ttl_ms: int) -> Profile | None:
-    """The profile, or None for nobody: unknown, deleted, or not heard of for longer than the TTL."""
-    if profile is None or profile.tombstone or profile.expired(now_ms, ttl_ms):
+    """The profile, or None for nobody: unknown, deleted, not heard of for longer than the TTL, or of somebody
+    who denied personalisation."""
+    if profile is None or profile.tombstone or profile.withheld or profile.expired(now_ms, ttl_ms):
         return None
     return profile
+
+
+def all_alive(profiles: Sequence[Profile | None], now_ms: int, ttl_ms: int) -> list[Profile]:
+    """Those that an answer may use. None of them where one of its subjects denied personalisation: the
+    anonymous profile of somebody who says no is theirs as well."""
+    if any(one is not None and one.withheld and not one.expired(now_ms, ttl_ms) for one in profiles):
+        return []
+    return [found for one in profiles if (found := alive(one, now_ms, ttl_ms)) is not None]
 
 
 def rules_of(
@@ -101,7 +100,7 @@ def view_of(
         view = copy_profile(view)
     for at, item in enumerate(recent):
         change = _change(item, at, types, now_ms, view.position)
-        if change.lines and not _has(view, change):
+        if (change.lines or change.shown) and not _has(view, change):
             view.apply(change, rules)
     return view
 
@@ -121,12 +120,17 @@ def _change(item: RecentItem, at: int, types: EventTypes, now_ms: int, position:
         received_at_ms=now_ms,
         time_s=time_s,
         type_number=number,
-        reason=_REASONS.get(name, SEEN_VIEWED),
+        reason=reason_of(number),
         lines=(Line(key, types.weight(number), float("nan")),) if recorded else (),
+        shown=(fingerprint(key),) if number == EventType.IMPRESSION else (),
     )
 
 
 def _has(profile: Profile, change: Change) -> bool:
+    if change.shown:
+        shown = profile.shown
+        times = shown["time"][shown["fingerprint"] == change.shown[0]].astype("int64")
+        return bool((abs(times - change.time_s) <= SAME_EVENT_S).any())
     ring = profile.ring
     same = (ring["item"] == change.lines[0].item) & (ring["type"] == change.type_number)
     return bool((abs(ring["time"][same].astype("int64") - change.time_s) <= SAME_EVENT_S).any())

@@ -1,4 +1,7 @@
-"""What all subjects of a partition did together: trending, popular, co-visitation.
+"""What all subjects of a partition did together: trending, popular, and rows of items with scores.
+
+A row holds what was visited with an item, what was bought with it (`bought_row_key`), or what is popular in a
+segment (`segment_key`); `neighbours` below is any of the three.
 
 Scores are log2 of a sum of weights that grow with time (forward decay), so nothing is ever rescaled; they
 round-trip exactly. One profiler owns a partition; the fence finds out when it no longer does.
@@ -13,7 +16,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
-from services.kernel.covisits import MAX_NEIGHBOURS, NEIGHBOUR
+from services.kernel.covisits import MAX_NEIGHBOURS, NEIGHBOUR, ROW_ENTRIES_MAX, SEGMENT_ROW
+from services.kernel.segments import is_segment_key
 from services.store.connection import Connection
 from services.store.fence import Fence, encode_optional
 from services.store.keys import AggregateKeys
@@ -31,13 +35,15 @@ from services.store.rows import (
 )
 from services.store.scripts import Script
 
-# 200,000 items hold any shop's year of demand and cost about 30 MB a partition besides co-visitation.
+# 200,000 items hold any shop's year of demand and cost about 30 MB a partition besides their rows.
 MAX_ITEMS = 200_000
 # Eviction happens where the offset crosses a multiple of this, so it is a function of the log.
 EVICT_EVERY_RECORDS = 8_192
 # One Lua call of 8 MiB holds the server for some 20 ms. The profiler cuts a larger batch in two.
 MAX_WRITE_BYTES = 8 << 20
 
+# What a reader is given of a segment: a list shows 200, and all partitions know the best 256 of theirs.
+SEGMENT_LIMIT = SEGMENT_ROW.kept
 # How deep an exact list looks into a partition; a list shows 200.
 MAX_TOP = 10_000
 Board = Literal["trend", "popular"]  # half-lives of a day and of 30 days
@@ -93,8 +99,8 @@ class AggregateWrite:
         ):
             raise ValueError("a score is not finite")
         for row in self.neighbours.values():
-            if len(row) % NEIGHBOUR.itemsize or not 0 < len(row) <= MAX_NEIGHBOURS * NEIGHBOUR.itemsize:
-                raise ValueError(f"a row of {len(row)} bytes is not 1 to {MAX_NEIGHBOURS} neighbours")
+            if len(row) % NEIGHBOUR.itemsize or not 0 < len(row) <= ROW_ENTRIES_MAX * NEIGHBOUR.itemsize:
+                raise ValueError(f"a row of {len(row)} bytes is not 1 to {ROW_ENTRIES_MAX} neighbours")
 
 
 class AggregateStore:
@@ -200,15 +206,21 @@ class AggregateReader:
         return await self._top(epoch, partitions, "popular", limit)
 
     async def neighbours(
-        self, epoch: int, partitions: int, items: Sequence[int], limit: int = MAX_NEIGHBOURS
+        self, epoch: int, partitions: int, items: Sequence[int], limit: int | None = None
     ) -> list[Ranked]:
-        """What was visited together with each item, in the order of `items`. One round trip (one a node)."""
+        """The merged row of each key, in the order of `items`; one round trip (one a node).
+
+        Its best `limit`; None: MAX_NEIGHBOURS of an item, SEGMENT_LIMIT of a segment.
+        """
         fields = pack_keys(items, ROWS_A_CALL)
         commands = [
             ("HMGET", keys.covis, some) for keys in self._partition_keys(epoch, partitions) for some in fields
         ]
         rows = [row for reply in await self._connection.pipeline(commands) for row in reply]
-        return [self._merge_rows(rows[index :: len(items)], limit) for index in range(len(items))]
+        return [
+            self._merge_rows(rows[index :: len(items)], _limit_of(key) if limit is None else limit)
+            for index, key in enumerate(items)
+        ]
 
     async def _top(self, epoch: int, partitions: int, board: Board, limit: int) -> Ranked:
         """1. The highest of each partition.
@@ -257,6 +269,10 @@ class AggregateReader:
 
     def _partition_keys(self, epoch: int, partitions: int) -> list[AggregateKeys]:
         return [self._connection.keys.aggregates(epoch, partition) for partition in range(partitions)]
+
+
+def _limit_of(key: int) -> int:
+    return SEGMENT_LIMIT if is_segment_key(key) else MAX_NEIGHBOURS
 
 
 def merge(items: Sequence[KeyArray], scores: Sequence[ScoreArray], limit: int) -> Ranked:

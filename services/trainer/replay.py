@@ -6,6 +6,7 @@ Profiles are changed by `Profile.apply`, aggregates by the kernel's own arithmet
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -15,15 +16,8 @@ from numpy.typing import NDArray
 
 from services.kernel.bank import Space, VectorOf, WeightOf
 from services.kernel.change import reason_of, weight_of
-from services.kernel.contributions import contributions_of
-from services.kernel.covisits import (
-    NEIGHBOUR,
-    POPULAR_HALF_LIFE_S,
-    TREND_HALF_LIFE_S,
-    add_neighbour,
-    log_add,
-    term,
-)
+from services.kernel.contributions import add_to_rows, contributions_of
+from services.kernel.covisits import NEIGHBOUR, POPULAR_HALF_LIFE_S, TREND_HALF_LIFE_S, log_add, term
 from services.kernel.event_type import EventTypes
 from services.kernel.ids import item_key
 from services.kernel.position import Position
@@ -125,26 +119,28 @@ class Profiles:
 
 
 class LiveAggregates:
-    """Trending, popular and co-visitation, as the profilers keep them in the store."""
+    """Trending, popular, co-visitation and bought together, as the profilers keep them in the store.
+
+    A table has no contexts, so there are no segments.
+    """
 
     def __init__(self, rules: ReplayRules) -> None:
         self._weight_of = weight_of(rules.types)
         self._ttl_ms = rules.profile_ttl_days * DAY_MS
         self._trend: dict[int, float] = {}
         self._popular: dict[int, float] = {}
-        self._rows: dict[int, bytearray] = {}
+        self._rows: defaultdict[int, bytearray] = defaultdict(bytearray)
 
     def add(self, profile: Profile | None, change: Change, space: Space) -> None:
         """Add a change; `profile` is the subject's right before it."""
         before = profile if profile is not None else Profile.empty(space)
         trend, popular, rows = self._trend, self._popular, self._rows
-        for item, weight, time_s, partners in contributions_of(before, change, self._weight_of, self._ttl_ms):
+        for one in contributions_of(before, change, self._weight_of, self._ttl_ms):
+            item, weight, time_s = one.item, one.weight, one.time_s
             trend[item] = log_add(trend.get(item, -np.inf), term(weight, time_s, TREND_HALF_LIFE_S))
             long_term = term(weight, time_s, POPULAR_HALF_LIFE_S)
             popular[item] = log_add(popular.get(item, -np.inf), long_term)
-            for partner in partners:
-                add_neighbour(rows.setdefault(item, bytearray()), partner.to_bytes(8, "little"), long_term)
-                add_neighbour(rows.setdefault(partner, bytearray()), item.to_bytes(8, "little"), long_term)
+            add_to_rows(one, long_term, rows)
 
     def snapshot(self) -> Aggregates:
         """As the recommender holds them; rows of neighbours stay live, as it reads them."""

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.kernel.covisits import MAX_NEIGHBOURS, NEIGHBOUR
+from services.kernel.covisits import MAX_NEIGHBOURS, NEIGHBOUR, ROW_ENTRIES_MAX, bought_row_key
+from services.kernel.segments import segment_key
 from services.store.aggregates import (
     MAX_WRITE_BYTES,
+    SEGMENT_LIMIT,
     AggregateReader,
     AggregateStore,
     AggregateWrite,
@@ -106,8 +108,11 @@ def test_eviction_takes_the_lowest_scores_and_then_the_lowest_keys(store: StoreC
         popular = {chance.getrandbits(64): float(chance.randrange(5)) for _ in range(500)}
         trend = {key: chance.random() for key in popular}
         rows = {key: row((1, 1.0)) for key in popular}
+        bought = {bought_row_key(key): row((2, 1.0)) for key in popular}
+        segment = {segment_key("country=DE"): row((3, 1.0))}
         aggregates = AggregateStore(connection)
-        write = AggregateWrite(None, fence(1), trend, popular, rows, evict=True, max_items=200)
+        all_rows = rows | bought | segment
+        write = AggregateWrite(None, fence(1), trend, popular, all_rows, evict=True, max_items=200)
         assert await aggregates.write(1, 0, write)
         by_rank = sorted(popular, key=lambda key: (popular[key], key.to_bytes(8, "little")))
         kept = set(by_rank[-200:])
@@ -116,6 +121,9 @@ def test_eviction_takes_the_lowest_scores_and_then_the_lowest_keys(store: StoreC
             assert loaded.popular[place] == (popular[key] if key in kept else -math.inf)
             assert loaded.trend[place] == (trend[key] if key in kept else -math.inf)
             assert loaded.neighbours[place] == (rows[key] if key in kept else None)
+        others = [*map(bought_row_key, by_rank), *segment]
+        left = (await aggregates.load(1, 0, [], others)).neighbours
+        assert left == [*([None] * 300), *([row((2, 1.0))] * 200), row((3, 1.0))]
 
     store.run(body)
 
@@ -127,7 +135,7 @@ def test_eviction_takes_the_lowest_scores_and_then_the_lowest_keys(store: StoreC
         AggregateWrite(None, fence(1), popular={1: math.nan}),
         AggregateWrite(None, fence(1), neighbours={1: b"x"}),
         AggregateWrite(None, fence(1), neighbours={1: b""}),
-        AggregateWrite(None, fence(1), neighbours={1: bytes(16 * (MAX_NEIGHBOURS + 1))}),
+        AggregateWrite(None, fence(1), neighbours={1: bytes(16 * (ROW_ENTRIES_MAX + 1))}),
         AggregateWrite(None, fence(1), neighbours=dict.fromkeys(range(MAX_WRITE_BYTES // 1000), bytes(1024))),
     ],
 )
@@ -212,5 +220,20 @@ def test_neighbours_are_added_over_partitions(store: StoreCase) -> None:
         assert pairs(two) == [(9, 0.5)]
         assert pairs((await reader.neighbours(1, 3, [1], limit=1))[0]) == [(11, 5.0)]
         assert await reader.neighbours(1, 3, []) == []
+
+    store.run(body)
+
+
+def test_a_segment_is_given_deeper_than_an_item(store: StoreCase) -> None:
+    async def body(connection: Connection) -> None:
+        aggregates, reader = AggregateStore(connection), AggregateReader(connection)
+        long = row(*((item, float(item)) for item in range(ROW_ENTRIES_MAX)))
+        keys = [segment_key("device=tv"), 7, bought_row_key(7)]
+        rows = dict.fromkeys(keys, long)
+        await aggregates.write(1, 0, AggregateWrite(None, fence(1), neighbours=rows))
+        found = await reader.neighbours(1, 1, keys)
+        assert [len(one.items) for one in found] == [SEGMENT_LIMIT, MAX_NEIGHBOURS, MAX_NEIGHBOURS]
+        assert found[0].items[0] == ROW_ENTRIES_MAX - 1
+        assert [len(one.items) for one in await reader.neighbours(1, 1, keys, limit=3)] == [3, 3, 3]
 
     store.run(body)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from services.kernel.covisits import bought_row_key
 from services.kernel.event_type import EventType, EventTypes
 from services.kernel.ids import item_key
 from services.kernel.item import Item, encode_item, parse_item
@@ -21,6 +22,7 @@ from services.kernel.profile import (
     Profile,
     ProfileRules,
 )
+from services.kernel.segments import segment_key
 from services.local.demo_shop import read_shop
 from services.ranking.aggregates import Aggregates, Scores
 from services.ranking.catalogue import Catalogue
@@ -97,12 +99,18 @@ def aggregates_of(
     trending: Mapping[str, float] | None = None,
     popular: Mapping[str, float] | None = None,
     together: Mapping[str, Mapping[str, float]] | None = None,
+    *,
+    bought: Mapping[str, Mapping[str, float]] | None = None,
+    segments: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Aggregates:
-    """Aggregates by item id and count."""
+    """Aggregates by item id and count; `segments` by names such as "country=DE"."""
+    rows = {item_key(one): others for one, others in (together or {}).items()}
+    rows |= {bought_row_key(item_key(one)): others for one, others in (bought or {}).items()}
+    rows |= {segment_key(segment): items for segment, items in (segments or {}).items()}
     return Aggregates(
         scores_of(trending or {}, 86_400.0),
         scores_of(popular or {}, 30 * 86_400.0),
-        {item_key(one): scores_of(others, 30 * 86_400.0) for one, others in (together or {}).items()},
+        {key: scores_of(others, 30 * 86_400.0) for key, others in rows.items()},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,21 +13,28 @@ from services.kernel.bank import NO_SPACE
 from services.kernel.change import weight_of
 from services.kernel.contributions import Contribution, contributions_of
 from services.kernel.covisits import (
+    BOUGHT_PAIRS_MAX,
+    BOUGHT_ROW,
     COVISIT_PAIRS_MAX,
+    COVISIT_WINDOW_S,
     DAY_S,
     MAX_NEIGHBOURS,
     NEIGHBOUR,
+    POPULAR_HALF_LIFE_S,
     TREND_HALF_LIFE_S,
     add_neighbour,
+    bought_row_key,
     log_add,
     term,
 )
-from services.kernel.event_type import EventTypes
+from services.kernel.event_type import EventType, EventTypes
 from services.kernel.position import Position
 from services.kernel.profile import Change, Line, Profile, ProfileRules
+from services.kernel.segments import segment_key
 from services.profiler.contributions import fold, touched
 from services.store.aggregates import Rows
 
+PURCHASE = int(EventType.PURCHASE)
 START_S = 1_700_000_000
 WEIGHTS = weight_of(EventTypes())
 RULES = ProfileRules(NO_SPACE, lambda _: None, WEIGHTS, 90 * DAY_S * 1000, 64)
@@ -69,6 +77,66 @@ def test_pairs_are_the_latest_five_others_within_half_an_hour() -> None:
     assert add(profile, change(24, (), number=13)) == []
 
 
+def test_what_is_bought_meets_what_the_subject_bought_within_half_an_hour() -> None:
+    profile = Profile.empty(NO_SPACE)
+    add(profile, change(0, (1,), number=PURCHASE))
+    (viewed,) = add(profile, change(1, (2,), at_s=1))
+    assert viewed.bought == (), "a view is no purchase"
+    (made,) = add(profile, change(2, (3,), at_s=COVISIT_WINDOW_S, number=PURCHASE))
+    assert made.bought == (1,), "what was only viewed was not bought"
+    assert made.partners == (2, 1)
+    (late,) = add(profile, change(3, (4,), at_s=COVISIT_WINDOW_S + 1, number=PURCHASE))
+    assert late.bought == (3,)
+
+
+def test_an_order_counts_the_same_as_one_event_and_as_many() -> None:
+    items = (5, 9, 5, 2, 9, 7)
+    as_one = [one.bought for one in add(Profile.empty(NO_SPACE), change(0, items, number=PURCHASE))]
+    assert as_one == [(), (5,), (), (5, 9), (), (9, 2, 5)], "each pair once"
+    profile = Profile.empty(NO_SPACE)
+    each = [add(profile, change(at, (item,), number=PURCHASE))[0].bought for at, item in enumerate(items)]
+    assert each == as_one
+
+
+def test_pairs_of_a_large_order_are_bounded() -> None:
+    made = add(Profile.empty(NO_SPACE), change(0, tuple(range(100)), number=PURCHASE))
+    assert made[9].bought == (8, 7, 6, 5, 4)
+    assert len(made) == 100
+    assert sum(len(one.bought) for one in made) == BOUGHT_PAIRS_MAX
+
+
+def test_lines_count_in_the_segments_of_their_event() -> None:
+    def made(number: int) -> list[Contribution]:
+        return add(Profile.empty(NO_SPACE), change(0, (1, 2), number=number)._replace(segments=(70, 71)))
+
+    assert [one.segments for one in made(1)] == [(70, 71)] * 2
+    assert made(11) == [], "what is disliked is not popular"
+
+
+def test_rows_say_how_often_and_where() -> None:
+    segment = segment_key("country=DE")
+    profile = Profile.empty(NO_SPACE)
+    made: list[Contribution] = []
+    for visit in range(3):
+        order = change(visit, (1, 2), at_s=visit * DAY_S, number=PURCHASE)._replace(segments=(segment,))
+        made += add(profile, order)
+    scored, visited = touched(made)
+    assert sorted(visited) == sorted([1, 2, bought_row_key(1), bought_row_key(2), segment])
+    empty = np.full(len(scored), -np.inf)
+    rows = fold(made, scored, visited, Rows(empty, empty, [None] * len(visited))).neighbours
+
+    def counts(key: int) -> dict[int, float]:
+        found = np.frombuffer(rows[key], NEIGHBOUR)
+        now = (START_S + 2 * DAY_S) / POPULAR_HALF_LIFE_S
+        return dict(zip(found["item"].tolist(), np.exp2(found["score"] - now).tolist(), strict=True))
+
+    visits = sum(2 ** (-day / 30) for day in range(3))
+    assert counts(bought_row_key(1)) == pytest.approx({2: visits})
+    assert counts(bought_row_key(2)) == pytest.approx({1: visits})
+    weight = WEIGHTS(PURCHASE, math.nan)
+    assert counts(segment) == pytest.approx({1: weight * visits, 2: weight * visits})
+
+
 def test_lines_of_an_order_meet_each_other_within_the_bound() -> None:
     made = add(Profile.empty(NO_SPACE), change(0, tuple(range(40)), number=5))
     assert [one.partners for one in made[:3]] == [(), (0,), (1, 0)]
@@ -90,7 +158,11 @@ def test_a_subject_forgotten_has_no_neighbours() -> None:
     cut=st.integers(0, 200),
 )
 def test_rows_are_the_same_however_batches_are_cut(seen: list[tuple[int, int]], cut: int) -> None:
-    made = [Contribution(item, 1.0, START_S + at, ((item + 1) % 90, 200)) for item, at in seen]
+    others = [((item + 1) % 90, 200) for item, _ in seen]
+    made = [
+        Contribution(item, 1.0, START_S + at, pair, pair[: item % 3], (1000, 1001)[item % 2 :])
+        for (item, at), pair in zip(seen, others, strict=True)
+    ]
 
     def folded(parts: list[list[Contribution]]) -> tuple[dict[int, float], dict[int, bytes]]:
         trend: dict[int, float] = {}
@@ -123,3 +195,14 @@ def test_a_full_row_lets_the_smallest_go_and_of_equals_the_smallest_key() -> Non
     assert len(held) == MAX_NEIGHBOURS
     assert {10, 99} & set(held["item"].tolist()) == {99}
     assert held["score"][held["item"] == 11].tolist() == [6.0]
+
+
+def test_a_row_that_is_cut_keeps_the_best_and_takes_the_new_one_in() -> None:
+    row = bytearray()
+    for key in range(BOUGHT_ROW.entries):
+        add_neighbour(row, key.to_bytes(8, "little"), 5.0 + key % 2, BOUGHT_ROW)
+    add_neighbour(row, (999).to_bytes(8, "little"), 1.0, BOUGHT_ROW)
+    held = np.frombuffer(bytes(row), NEIGHBOUR)["item"].tolist()
+    odd, even = range(1, BOUGHT_ROW.entries, 2), range(0, BOUGHT_ROW.entries, 2)
+    best = {*odd, *list(even)[len(odd) - BOUGHT_ROW.kept :]}
+    assert held == [*sorted(best), 999], "of equal scores the smallest keys go, the others keep their order"

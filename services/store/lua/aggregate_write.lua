@@ -1,6 +1,8 @@
 -- Sets a batch's absolute values behind the fence, then evicts.
 -- KEYS: fence, trend, popular, covis. ARGV: fence read, new fence, counts of pairs for trend, popular and covis,
 -- items to keep (-1: no eviction), then the pairs: score, member | score, member | field, row.
+-- Evicted with an item: its row, and the row of what was bought with it (kernel/covisits.py, bought_row_key: bit 63
+-- of a little-endian u64). Rows of segments stay.
 -- Answers 1 when the values stand, 0 when another writer moved the fence.
 local stored = redis.call('GET', KEYS[1]) or ''
 if stored == ARGV[2] then return 1 end
@@ -25,6 +27,11 @@ if keep >= 0 then
     redis.call('ZREM', KEYS[3], unpack(lowest))
     redis.call('ZREM', KEYS[2], unpack(lowest))
     redis.call('HDEL', KEYS[4], unpack(lowest))
+    local bought = {}
+    for place, member in ipairs(lowest) do
+      bought[place] = string.sub(member, 1, 7) .. string.char((string.byte(member, 8) + 128) % 256)
+    end
+    redis.call('HDEL', KEYS[4], unpack(bought))
     excess = excess - #lowest
   end
 end

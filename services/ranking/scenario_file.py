@@ -1,0 +1,272 @@
+"""Scenarios in TOML: those that come with Freshet, those of a deployment, and the rules of a request."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any, Final
+
+from services.ranking.filters import both
+from services.ranking.reason_texts import ReasonTexts, built_in_texts, read_texts
+from services.ranking.scenario import Scenario
+from services.ranking.scenario_parts import KEYS, Known, read_scenario
+from services.ranking.scenario_problems import (
+    MAX_PROBLEMS,
+    Problem,
+    Problems,
+    ScenarioError,
+    Table,
+    is_none_of,
+    shown,
+    shown_path,
+)
+from services.ranking.scenario_rules import RULES, rule_values
+from services.ranking.toml_lines import Path, lines_of
+
+MAX_FILE_BYTES: Final = (
+    256 << 10
+)  # a hundred scenarios of 2.5 KB; read within a moment, mounted as a ConfigMap
+MAX_SCENARIOS: Final = 100  # each is a label of metrics
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_BAD_NAME: Final = "is no name: use 1 to 64 of a-z, 0-9, '_' and '-', starting with a letter or digit"
+_TOML_PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenarios:
+    """What a deployment answers with: all scenarios by name, and the texts of reasons.
+
+    `own`: the names that the deployment's file defines. `warnings`: what is odd in it, with lines.
+    """
+
+    by_name: Mapping[str, Scenario]
+    texts: ReasonTexts
+    own: frozenset[str] = frozenset()
+    warnings: tuple[Problem, ...] = ()
+    lines: Mapping[str, int] = field(default_factory=dict, repr=False)  # of each path in the file
+
+    def line(self, where: str) -> int | None:
+        """The line of a path such as `scenarios.sale.pins[0]`, or of the nearest part around it."""
+        return _line_of(where, self.lines)
+
+
+@cache
+def built_in() -> Mapping[str, Scenario]:
+    """The scenarios that come with Freshet, by name, in the order in which they are listed."""
+    problems = Problems()
+    raw = tomllib.loads(_resource("scenarios.toml"))
+    made = _Reader(raw["scenarios"], {}, problems, None).all()
+    assert not problems.found, problems.found
+    return MappingProxyType(made)
+
+
+@cache
+def built_in_scenarios() -> Scenarios:
+    """What a deployment without a file has."""
+    return Scenarios(built_in(), built_in_texts())
+
+
+def read_scenarios(text: str, base: Mapping[str, Scenario] | None = None) -> Scenarios:
+    """The scenarios of a file together with `base` (those that come with Freshet); the file wins by name.
+
+    Raises ScenarioError with all that is wrong (20 mistakes at most), each with its line.
+    """
+    base = built_in() if base is None else base
+    raw = _toml(text)
+    problems = Problems()
+    root = Table(raw, (), problems)
+    root.only(("scenarios", "reasons"), "part of a scenario file")
+    reader = _Reader(_tables(root, "scenarios"), base, problems, known_names())
+    own = reader.all()
+    texts = read_texts(_tables(root, "reasons"), ("reasons",), problems, built_in_texts())
+    lines = lines_of(text)
+    by_where = {shown_path(path): line for path, line in lines.items()}
+    if problems.found:
+        raise ScenarioError(_with_lines(problems.found, by_where))
+    return Scenarios(
+        by_name=MappingProxyType({**base, **own}),
+        texts=texts,
+        own=frozenset(own),
+        warnings=tuple(_with_lines(problems.odd, by_where)),
+        lines=by_where,
+    )
+
+
+def with_rules(scenario: Scenario, raw: Mapping[str, Any], where: str = "") -> Scenario:
+    """The scenario as one request wants it. `raw` holds any of RULES, decoded from JSON.
+
+    The filter holds beside the scenario's own; boosts, pins and caps are added (a pin takes the place of the
+    scenario's at its slot, a cap that of the same field); the rest replaces. `where` is the field of the body
+    that `raw` stands in, for complaints. Raises ScenarioError.
+    """
+    problems = Problems()
+    table = Table(raw, (where,) if where else (), problems)
+    table.only(RULES, "rule of a request")
+    values = rule_values(table, scenario)
+    if problems.found:
+        raise ScenarioError(Problem(at, message) for at, message in problems.found)
+    if (narrower := values.get("filter")) is not None and scenario.filter is not None:
+        values["filter"] = both(scenario.filter, narrower)
+    elif "filter" in values and narrower is None:
+        del values["filter"]
+    if "boosts" in values:
+        values["boosts"] = scenario.boosts + values["boosts"]
+    if pins := values.get("pins"):
+        slots, items = {pin.slot for pin in pins}, {pin.item_id for pin in pins}
+        kept = tuple(pin for pin in scenario.pins if pin.slot not in slots and pin.item_id not in items)
+        values["pins"] = kept + pins
+    if caps := values.get("caps"):
+        fields = {cap.field for cap in caps}
+        values["caps"] = tuple(cap for cap in scenario.caps if cap.field not in fields) + caps
+    return replace(scenario, **values)
+
+
+def known_names() -> Known:
+    """The names of the sources and rankers that there are."""
+    used = built_in().values()
+    sources = {use.name for one in used for use in (*one.sources, *one.fill)}
+    plain: frozenset[str] = frozenset()
+    terms = frozenset({"similarity", "popularity", "covisitation", "repeat", "session"})
+    rankers = {"auto": terms, "blend": terms, "trained": plain, "mix": plain, "in_order": plain}
+    return Known(frozenset(sources), rankers)
+
+
+class _Reader:
+    """Reads the scenarios of one file, each once, those that it extends before it."""
+
+    def __init__(
+        self,
+        raws: Mapping[str, Any],
+        base: Mapping[str, Scenario],
+        problems: Problems,
+        known: Known | None,
+    ) -> None:
+        self._raws = raws
+        self._base = base
+        self._problems = problems
+        self._known = known
+        self._made: dict[str, Scenario] = {}
+        self._open: list[str] = []  # being read: who extends whom
+
+    def all(self) -> dict[str, Scenario]:
+        """Every scenario of the file, in its order."""
+        if len(self._raws) > MAX_SCENARIOS:
+            self._problems.add(
+                ("scenarios",),
+                f"holds {len(self._raws)} scenarios; at most {MAX_SCENARIOS} (each is a label of metrics)",
+            )
+            return {}
+        for name in self._raws:
+            self._scenario(name)
+        made = {name: self._made[name] for name in self._raws if name in self._made}
+        for name, scenario in made.items():
+            self._check_then(name, scenario, {**self._base, **made})
+        return made
+
+    def _scenario(self, name: str) -> Scenario | None:
+        path: Path = ("scenarios", name)
+        if name in self._made:
+            return self._made[name]
+        table = Table.of(
+            self._raws[name], path, self._problems, '[scenarios.sale] with sources = ["trending"]'
+        )
+        if table is None:
+            return None
+        if not _NAME.fullmatch(name):
+            self._problems.add(path, _BAD_NAME)
+        table.only(KEYS, "key of a scenario")
+        self._open.append(name)
+        start = self._start(name, table)
+        self._open.pop()
+        made = read_scenario(table, start, self._known)
+        if "then" in table:  # "" takes away what was extended
+            made = replace(made, then=table.text("then", 64) or None)
+        self._made[name] = made
+        return made
+
+    def _start(self, name: str, table: Table) -> Scenario:
+        """What the scenario begins as: the one that it extends under its own name, or the defaults."""
+        blank = Scenario(name)
+        if "extends" not in table:
+            return blank
+        extended = table.raw("extends")
+        if extended == name and name in self._base:  # the one that comes with Freshet, changed a little
+            return self._base[name]
+        if not isinstance(extended, str):
+            table.wrong("extends", f"must be the name of a scenario, not {shown(extended)}")
+        elif extended in self._open:
+            way = " extends ".join([*self._open[self._open.index(extended) :], extended])
+            table.wrong("extends", f"goes round in a circle: {way}")
+        elif extended in self._raws:
+            return replace(self._scenario(extended) or blank, name=name)
+        elif extended in self._base:
+            return replace(self._base[extended], name=name)
+        else:
+            table.wrong("extends", is_none_of(extended, "scenario", {*self._base, *self._raws}))
+        return blank
+
+    def _check_then(self, name: str, scenario: Scenario, every: Mapping[str, Scenario]) -> None:
+        way = [name]
+        following = scenario.then
+        while following is not None:
+            if following not in every:
+                if len(way) == 1 and following not in self._raws:
+                    message = is_none_of(following, "scenario", {*every, *self._raws})
+                    self._problems.add(("scenarios", name, "then"), message)
+                return
+            if following in way:
+                if following == name:  # told once for each that is on the circle, not for those before it
+                    circle = " then ".join([*way, following])
+                    self._problems.add(("scenarios", name, "then"), f"goes round in a circle: {circle}")
+                return
+            way.append(following)
+            following = every[following].then
+
+
+def _toml(text: str) -> dict[str, Any]:
+    size_bytes = len(text.encode("utf-8", "surrogatepass"))
+    if size_bytes > MAX_FILE_BYTES:
+        raise ScenarioError([Problem("", f"the file has {size_bytes} bytes; at most {MAX_FILE_BYTES}")])
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ScenarioError([Problem("", "is nested too deeply")]) from None
+    except tomllib.TOMLDecodeError as error:
+        place = _TOML_PLACE.search(str(error))
+        line = int(place[1]) if place and place[1] else text.count("\n") + 1
+        message = _TOML_PLACE.sub("", str(error))
+        if "initial character for a key" in message:  # what a line break in { } leads to
+            message += "; a table in { } must stand on one line"
+        raise ScenarioError([Problem("", f"is no TOML: {message}", line)]) from None
+
+
+def _tables(root: Table, name: str) -> Mapping[str, Any]:
+    raw = root.raw(name)
+    if raw is None:
+        return {}
+    inner = Table.of(
+        raw, (name,), root.problems, "[scenarios.sale]" if name == "scenarios" else "[reasons.de]"
+    )
+    return {} if inner is None else raw
+
+
+def _with_lines(found: Iterable[tuple[str, str]], by_where: Mapping[str, int]) -> list[Problem]:
+    made = [Problem(where, message, _line_of(where, by_where)) for where, message in found]
+    return sorted(made, key=lambda problem: problem.line or 0)[:MAX_PROBLEMS]
+
+
+def _line_of(where: str, by_where: Mapping[str, int]) -> int | None:
+    while where:
+        if (line := by_where.get(where)) is not None:
+            return line
+        where = where[: max(where.rfind("."), where.rfind("["), 0)]
+    return None
+
+
+def _resource(name: str) -> str:
+    return (files("services.ranking") / name).read_text(encoding="utf-8")
