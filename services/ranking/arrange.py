@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.kernel.shown import SESSION_GAP_S
+from services.kernel.ring import SESSION_GAP_S
 from services.ranking.gather import Pool
 from services.ranking.listing import Listing
 from services.ranking.question import Question
@@ -87,7 +87,7 @@ class _Moves:
         self._ignored = _ignored(question, scored.keys) if scenario.rotate_after else None
         if not self._boosts and self._ignored is None:
             return
-        # A list in its sources' order is taken as evenly spaced: by 1 / place, the first would outweigh any boost.
+        # A list in its sources' order is taken as evenly spaced: by 1 / place the first outweighs any boost.
         worth = -np.arange(len(rows), dtype=np.float64) if scored.in_order else scored.score
         spread = float(worth.std())
         self.score = (worth - worth.mean()) / (spread if spread > SPREAD_MIN else 1.0)

@@ -131,7 +131,9 @@ class Hidden(NamedTuple):
         """
         if profile is None or not hide:
             return _NOTHING_HIDDEN
-        found = [_recently(profile, bit, now_ms / 1000 - span_s) for bit, span_s in hide.items() if span_s < DAY_S]
+        found = [
+            _recently(profile, bit, now_ms / 1000 - span_s) for bit, span_s in hide.items() if span_s < DAY_S
+        ]
         if len(seen := profile.seen):
             hiding = np.zeros(len(seen), dtype=np.bool_)
             for bit, span_s in hide.items():

@@ -9,15 +9,18 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from services.kernel.profile import Profile
+from services.ranking.evidence import RECENT_ITEMS
 from services.ranking.matching import matching
 from services.ranking.question import Question
-from services.ranking.reasons import CATALOGUE
-from services.ranking.scenario import SourceUse
+from services.ranking.scenario import Scenario, SourceUse
 from services.ranking.sources import SOURCES, Found, Source
-from services.ranking.state import Reason
+from services.ranking.state import RankRequest, Reason
 
 RowArray = NDArray[np.int64]
 
+# The last items, and some more, since some kinds of events are skipped on the way to them.
+LATEST_ITEMS: Final = RECENT_ITEMS + 4
 # Under a filter, what matches it is looked for directly where the sources found fewer than this times n.
 ENOUGH: Final = 4
 
@@ -61,7 +64,9 @@ class Pool:
         return [
             part.use.name
             for part in self.parts
-            if bool((part.found.rows == row).any() if part.found.keys is None else (part.found.keys == key).any())
+            if bool(
+                (part.found.rows == row).any() if part.found.keys is None else (part.found.keys == key).any()
+            )
         ]
 
     def reason_of(self, row: int) -> Reason:
@@ -70,7 +75,7 @@ class Pool:
             (places,) = (part.found.rows == row).nonzero()
             if len(places):
                 return part.found.reason_of(int(places[0]))
-        return CATALOGUE
+        return self._question.say.plain("catalogue")
 
 
 def gather(question: Question, uses: Iterable[SourceUse]) -> Pool:
@@ -82,3 +87,27 @@ def gather(question: Question, uses: Iterable[SourceUse]) -> Pool:
         limit = None if use.limit is None else max(1, use.limit // half)
         parts.append(Part(use, source, source.find(question, limit)))
     return Pool(question, parts)
+
+
+def stages_of(request: RankRequest) -> list[Scenario]:
+    """The scenario that is asked for, and those that go on where its list is short."""
+    stages = [request.scenario]
+    while (name := stages[-1].then) is not None and (stage := request.scenarios.get(name)) is not None:
+        if stage in stages:
+            break
+        stages.append(stage)
+    return stages
+
+
+def sources_of(request: RankRequest) -> set[str]:
+    """The names of all sources that a list may be made from."""
+    uses = [use for stage in stages_of(request) for use in stage.sources]
+    return {use.name for use in (*uses, *request.scenario.fill)}
+
+
+def rows_read(profile: Profile | None, request: RankRequest) -> set[int]:
+    """Keys of the rows of aggregates that the sources will look up: whoever ranks has them at hand before."""
+    latest: list[int] = []
+    if profile is not None:
+        latest = list(dict.fromkeys(profile.ring["item"][::-1].tolist()))[:LATEST_ITEMS]
+    return {key for name in sources_of(request) for key in SOURCES[name].reads(latest, request)}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from services.ranking.catalogue import Catalogue
 from services.ranking.question import Question
-from services.ranking.reasons import PINNED
 from services.ranking.scenario import Cap
 from services.ranking.state import MAX_N, RankedItem
 
@@ -19,7 +21,7 @@ class Caps:
     def __init__(self, question: Question, n: int) -> None:
         catalogue = question.catalogue
         self._caps = [
-            (cap, catalogue.columns.codes(cap.field), _most(cap, n), dict[int, int]())
+            (cap, _codes(catalogue, cap.field), _most(cap, n), dict[int, int]())
             for cap in question.scenario.caps
         ]
         self.any = bool(self._caps)
@@ -40,6 +42,11 @@ class Caps:
         for _, codes, _, had in self._caps:
             code = codes.item(row) if 0 <= row < len(codes) else 0
             had[code] = had.get(code, 0) + 1
+
+
+def _codes(catalogue: Catalogue, field: str) -> NDArray[np.integer[Any]]:
+    """By row a number for each value, 0 for none; of categories the first path."""
+    return catalogue.category if field == "categories" else catalogue.columns.codes(field)
 
 
 def _most(cap: Cap, n: int) -> int:
@@ -107,11 +114,14 @@ class Listing:
     def items(self) -> list[RankedItem]:
         """All lines, pinned ones at their slots, or at the end of a list that is too short."""
         items = list(self._items)
+        pinned = self.question.say.plain("pinned")
         catalogue, explain = self.question.catalogue, self.question.request.explain
         for slot, row in self._pinned.items():
             at = min(slot - 1, len(items))
             near = items[at - 1] if at else items[0] if items else None
             score = near.score if near is not None else 0.0
             why = {"pinned": slot} if explain else None
-            items.insert(at, RankedItem(catalogue.id_of(row), int(catalogue.keys[row]), row, score, PINNED, why))
+            items.insert(
+                at, RankedItem(catalogue.id_of(row), int(catalogue.keys[row]), row, score, pinned, why)
+            )
         return items

@@ -1,4 +1,4 @@
-"""Candidates for a filter that lets little in: sources look at the whole catalogue, and may find none of it."""
+"""Candidates for a filter that lets little in, which sources that look at everything may miss."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from services.ranking.filter_masks import Masked, Variables
 from services.ranking.filters import Filter
 from services.ranking.model import ModelAnswer
 from services.ranking.ranked import Ranked
+from services.ranking.reasons import Say
 from services.ranking.rules import Rules
 from services.ranking.scenario import TRAINED_RANKERS, Scenario
 from services.ranking.state import RankingState, RankRequest
@@ -45,7 +46,10 @@ class Question:
         self.answer = answer
         wanted = request.scenario.filter
         self.masked: Masked | None = self.mask_of(wanted) if wanted is not None else None
-        self.rules = Rules(state.catalogue, profile, request, None if self.masked is None else self.masked.mask)
+        self.rules = Rules(
+            state.catalogue, profile, request, None if self.masked is None else self.masked.mask
+        )
+        self.say = Say(state.catalogue, request.texts)
         self._tables = tables
 
     @cached_property

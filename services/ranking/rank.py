@@ -1,6 +1,6 @@
 """From a profile and a state to a ranked list: the one entry to this room.
 
-    scenario → sources find candidates → a ranker scores them → boosts, diversity, caps, pins arrange them
+scenario → sources find candidates → a ranker scores them → boosts, diversity, caps, pins arrange them
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from dataclasses import replace
 
 from services.kernel.profile import Profile
 from services.ranking.arrange import arrange
-from services.ranking.gather import gather
+from services.ranking.gather import gather, stages_of
 from services.ranking.listing import Listing
 from services.ranking.model import ModelAnswer
 from services.ranking.question import Question
 from services.ranking.rankers import RANKERS
-from services.ranking.scenario import MODEL_RANKERS, Scenario, SourceUse
+from services.ranking.scenario import MODEL_RANKERS, SourceUse
 from services.ranking.sources import SOURCES
-from services.ranking.state import FilterNote, RankedItem, Ranking, RankingState, RankRequest
+from services.ranking.state import FilterNote, RankedItem, Ranking, RankingState, RankRequest, Unknown
 
 
 def wants_model(state: RankingState, profile: Profile | None, request: RankRequest) -> bool:
-    """Whether an answer of the model would be used: its ranker reads it, and the profile has an event that the
-    model can read.
+    """Whether an answer of the model would be used: its ranker reads it, and the profile has an event that
+    the model can read.
     """
     if request.scenario.ranker.name not in MODEL_RANKERS or profile is None:
         return False
@@ -74,7 +74,7 @@ def _made(
     question = Question(state, profile, request, model_answer)
     listing = Listing(question)
     # 1.
-    for stage in _stages(request):
+    for stage in stages_of(request):
         if not listing.wanted:
             break
         pool = gather(question, stage.sources)
@@ -87,15 +87,6 @@ def _made(
             if listing.wanted:
                 _fill(question, use, listing)
     return listing
-
-
-def _stages(request: RankRequest) -> list[Scenario]:
-    stages = [request.scenario]
-    while (name := stages[-1].then) is not None and (stage := request.scenarios.get(name)) is not None:
-        if stage in stages:
-            break
-        stages.append(stage)
-    return stages
 
 
 def _fill(question: Question, use: SourceUse, listing: Listing) -> None:
@@ -124,4 +115,5 @@ def _note(question: Question, relaxed: list[str]) -> FilterNote | None:
     masked = question.masked
     if masked is None:
         return FilterNote(len(question.catalogue), tuple(relaxed)) if relaxed else None
-    return FilterNote(masked.count, tuple(relaxed), masked.unknown, masked.missing)
+    unknown = tuple(Unknown(one.field, one.value, str(one)) for one in masked.unknown)
+    return FilterNote(masked.count, tuple(relaxed), unknown, masked.missing)

@@ -1,4 +1,4 @@
-"""A trained release's for_you: what came before and after the last items, and what the ranker is asked about."""
+"""A trained release's for_you: what followed the last items, and what the ranker is asked about."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import msgspec
 
 from services.ranking.aggregates import Aggregates
 from services.ranking.catalogue import Catalogue
-from services.ranking.filter_masks import UnknownValue
 from services.ranking.model import OnnxModel
+from services.ranking.reason_texts import LanguageTexts, built_in_texts
 from services.ranking.scenario import Scenario
 from services.ranking.scenario_file import built_in
 
@@ -47,6 +47,8 @@ class RankRequest:
     # What former pages showed: the low 32 bits of item keys.
     shown: frozenset[int] = frozenset()
     explain: bool = False
+    # The language of the reasons.
+    texts: LanguageTexts = field(default_factory=lambda: built_in_texts().of(None))
     # Where `then` of a scenario is looked up.
     scenarios: Mapping[str, Scenario] = field(default_factory=built_in)
 
@@ -78,6 +80,14 @@ class RankedItem(NamedTuple):
     explain: dict[str, Any] | None = None
 
 
+class Unknown(msgspec.Struct, frozen=True):
+    """A value that no item has, or a property that cannot be filtered by; `problem` says what was meant."""
+
+    field: str
+    value: Any
+    problem: str
+
+
 class FilterNote(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a filter did. `matched` counts the items of the catalogue that it lets in; `relaxed` names the
     fields whose conditions were dropped because too little was left; `unknown` the values that no item has;
@@ -86,7 +96,7 @@ class FilterNote(msgspec.Struct, frozen=True, omit_defaults=True):
 
     matched: int
     relaxed: tuple[str, ...] = ()
-    unknown: tuple[UnknownValue, ...] = ()
+    unknown: tuple[Unknown, ...] = ()
     missing: tuple[str, ...] = ()
 
 

@@ -19,8 +19,8 @@ from services.kernel.ids import item_key
 from services.kernel.item import Item
 from services.kernel.profile import Profile
 from services.ranking.aggregates import Aggregates, Scores
-from services.ranking.demand import demand_of
 from services.ranking.arrange import best_first
+from services.ranking.demand import demand_of
 from services.ranking.rank import rank, wants_model
 from services.ranking.scenario_file import built_in
 from services.ranking.state import RankingState, RankRequest
@@ -49,7 +49,7 @@ def state(shop_items: list[Item], release: Release, popular: dict[str, float]) -
     return state_of(shop_items, release, aggregates_of(dict(list(popular.items())[:20]), popular))
 
 
-def request(scenario: str = FOR_YOU, **fields: object) -> RankRequest:
+def request(scenario: str = FOR_YOU, **fields: Any) -> RankRequest:
     return RankRequest(NOW_MS, built_in()[scenario], **fields)
 
 

@@ -19,11 +19,11 @@ from services.kernel.item import Item
 from services.kernel.profile import Profile
 from services.kernel.release import Artefact, ReleaseError, content_name, encode_manifest
 from services.ranking.features import FEATURES, FloatArray
+from services.ranking.gather import gather
 from services.ranking.inputs import ModelQuestion
 from services.ranking.model import ModelAnswer, OnnxModel
-from services.ranking.rank import rank
-from services.ranking.gather import gather
 from services.ranking.question import Question
+from services.ranking.rank import rank
 from services.ranking.ranked import Ranked
 from services.ranking.ranker import OnnxRanker
 from services.ranking.state import RankingState, RankRequest

@@ -5,11 +5,11 @@ from __future__ import annotations
 from services.ranking.gather import Pool
 from services.ranking.question import Question
 from services.ranking.rankers.blended import Blended
-from services.ranking.rankers.protocol import Scored
+from services.ranking.rankers.protocol import Ranker, Scored
 from services.ranking.rankers.trained import Trained
 
 
-class Auto:
+class Auto(Ranker):
     """The release's trained ranker; where it has none, or the model is late, the blend."""
 
     text = "the release's trained ranker, else the blend"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from services.ranking.gather import Pool
 from services.ranking.question import Question
-from services.ranking.rankers.protocol import Scored
+from services.ranking.rankers.protocol import Ranker, Scored
 from services.ranking.reasons import Reasons
 from services.ranking.state import Reason
 
 
-class Blended:
+class Blended(Ranker):
     """See `services.ranking.blend`. Says nothing where the profile says nothing about this catalogue."""
 
     text = "similarity, popularity, covisitation, repeat and session, weighted"
@@ -18,11 +18,11 @@ class Blended:
         """See Ranker.score."""
         if not question.blend.founded or not len(pool.rows):
             return None
-        state, evidence, blend = question.state, question.evidence, question.blend
+        state, evidence, blend, say = question.state, question.evidence, question.blend, question.say
         terms = blend.terms(pool.rows)
 
         def reasons_of(places: list[int]) -> list[Reason]:
-            return Reasons(state, evidence, terms, places).all()
+            return Reasons(state, evidence, terms, places, say).all()
 
         strategy = "model" if blend.by_model else "session"
         return Scored(pool.rows, question.catalogue.keys[pool.rows], terms.score, strategy, reasons_of)

@@ -8,12 +8,12 @@ import numpy as np
 
 from services.ranking.gather import Pool
 from services.ranking.question import Question
-from services.ranking.rankers.protocol import KeyArray, RowArray, ScoreArray, Scored
+from services.ranking.rankers.protocol import KeyArray, Ranker, RowArray, ScoreArray, Scored
 from services.ranking.sources import Found
 from services.ranking.state import Reason
 
 
-class InOrder:
+class InOrder(Ranker):
     """What the first source found in its order, then what only the second found, and so on."""
 
     text = "the sources' own order, one after the other"

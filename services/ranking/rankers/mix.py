@@ -8,7 +8,7 @@ import numpy as np
 
 from services.ranking.gather import Pool
 from services.ranking.question import Question
-from services.ranking.rankers.protocol import Scored
+from services.ranking.rankers.protocol import Ranker, Scored
 from services.ranking.state import Reason
 
 # Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning
@@ -16,7 +16,7 @@ from services.ranking.state import Reason
 RANK_OFFSET: Final = 60.0
 
 
-class Mix:
+class Mix(Ranker):
     """Reciprocal rank fusion: what several sources place high comes first. No unit has to be compared."""
 
     text = "several sources mixed: Σ weight / (60 + place)"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from services.ranking.question import Question
-from services.ranking.sources.protocol import Found, nothing
+from services.ranking.sources.protocol import Found, Source, nothing
 
 
-class BoughtTogether:
+class BoughtTogether(Source):
     """Co-purchases of the item that the request names, else of the subject's last one."""
 
     strategy = "session"

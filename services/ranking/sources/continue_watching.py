@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from services.ranking.question import Question
-from services.ranking.sources.protocol import Found, nothing
+from services.ranking.sources.protocol import Found, Source, nothing
 
 
-class ContinueWatching:
+class ContinueWatching(Source):
     """Videos begun and not finished, the last first; the next episode after a finished one."""
 
     strategy = "session"

@@ -7,16 +7,15 @@ import numpy as np
 from services.ranking.aggregates import TOP_MAX, Scores
 from services.ranking.question import Question
 from services.ranking.sources.protocol import Found, RowArray, always
-from services.ranking.state import Reason
 
 
-def wanted_most(question: Question, scores: Scores, reason: Reason, limit: int | None) -> Found:
+def wanted_most(question: Question, scores: Scores, code: str, limit: int | None) -> Found:
     """The best of a snapshot; under a filter the best of those that it lets in, however far down they are."""
     if question.rules.mask is None:
         rows = question.catalogue.rows_of_top(scores)
     else:
         rows = _best_of(question, scores, question.rules.mask)
-    return Found(rows[:limit], always(reason))
+    return Found(rows[:limit], always(question.say.plain(code)))
 
 
 def _best_of(question: Question, scores: Scores, mask: np.typing.NDArray[np.bool_]) -> RowArray:

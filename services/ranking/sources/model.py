@@ -7,13 +7,12 @@ from typing import Final
 import numpy as np
 
 from services.ranking.question import Question
-from services.ranking.reasons import TASTE
-from services.ranking.sources.protocol import NO_ROWS, Found, always, nothing
+from services.ranking.sources.protocol import NO_ROWS, Found, Source, always, nothing
 
 NEW_TO_IT: Final = 32  # items that came after the release, by the same vector
 
 
-class Model:
+class Model(Source):
     """The network's best, and the nearest of the items that came after the release."""
 
     strategy = "model"
@@ -27,4 +26,4 @@ class Model:
         rows = NO_ROWS if answer is None else catalogue.rows_of_indices(answer.item_indices[:limit])
         if user is not None:
             rows = np.concatenate([rows, catalogue.nearest_new(user, NEW_TO_IT)])
-        return Found(rows, always(TASTE))
+        return Found(rows, always(question.say.plain("taste")))

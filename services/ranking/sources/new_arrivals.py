@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from services.ranking.question import Question
-from services.ranking.reasons import NEW
-from services.ranking.sources.protocol import Found, always
+from services.ranking.sources.protocol import Found, Source, always
 
 
-class New:
-    """Items that the release does not know yet: nothing else would find them before somebody turned to one."""
+class New(Source):
+    """Items that the release does not know yet: nothing else finds them before somebody turned to one."""
 
     strategy = "session"
     text = "items that came after the release, the newest first"
 
     def find(self, question: Question, limit: int | None) -> Found:
         """See Source.find."""
-        return Found(question.catalogue.newest()[:limit], always(NEW))
+        return Found(question.catalogue.newest()[:limit], always(question.say.plain("new")))
 
 
-class NewArrivals:
+class NewArrivals(Source):
     """By `published_at`; what has none stands behind, the last that came first."""
 
     strategy = "catalogue"
@@ -26,4 +25,4 @@ class NewArrivals:
 
     def find(self, question: Question, limit: int | None) -> Found:
         """See Source.find."""
-        return Found(question.catalogue.newest()[:limit], always(NEW))
+        return Found(question.catalogue.newest()[:limit], always(question.say.plain("new")))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from services.ranking.question import Question
-from services.ranking.reasons import POPULAR
 from services.ranking.sources.demanded import wanted_most
-from services.ranking.sources.protocol import Found
+from services.ranking.sources.protocol import Found, Source
 
 
-class Popular:
+class Popular(Source):
     """By a count that halves within a month."""
 
     strategy = "popular"
@@ -16,4 +15,4 @@ class Popular:
 
     def find(self, question: Question, limit: int | None) -> Found:
         """See Source.find."""
-        return wanted_most(question, question.state.aggregates.popular, POPULAR, limit)
+        return wanted_most(question, question.state.aggregates.popular, "popular", limit)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from services.ranking.question import Question
-from services.ranking.sources.protocol import Found, nothing
+from services.ranking.sources.protocol import Found, Source, nothing
 
 
-class PopularHere:
+class PopularHere(Source):
     """Popular in the country and on the device that the request names in `context`."""
 
     strategy = "popular"

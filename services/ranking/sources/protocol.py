@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.ranking.question import Question
-from services.ranking.state import Reason
+from services.ranking.state import RankRequest, Reason
 
 RowArray = NDArray[np.int64]
 KeyArray = NDArray[np.uint64]
@@ -44,6 +44,13 @@ class Source(Protocol):
         The rules of the list (filter, what is hidden, groups, caps) are applied to them afterwards.
         """
         ...
+
+    def reads(self, latest: Sequence[int], request: RankRequest) -> Iterable[int]:
+        """Keys of the rows of `Aggregates.neighbours` that `find` looks up; they are fetched before it.
+
+        `latest` are the keys of the subject's last items, newest first.
+        """
+        return ()
 
 
 NO_ROWS: Final = np.zeros(0, dtype=np.int64)

@@ -6,12 +6,11 @@ import numpy as np
 
 from services.ranking.evidence import viewed
 from services.ranking.question import Question
-from services.ranking.reasons import recently_viewed
-from services.ranking.sources.protocol import Found, nothing
+from services.ranking.sources.protocol import Found, Source, nothing
 from services.ranking.state import Reason
 
 
-class RecentlyViewed:
+class RecentlyViewed(Source):
     """The ring, newest first, each item once; items in no catalogue too, which have a key alone."""
 
     strategy = "session"
@@ -23,8 +22,10 @@ class RecentlyViewed:
             return nothing()
         items = viewed(question.profile, question.catalogue)[:limit]
 
+        say = question.say
+
         def reason_of(place: int) -> Reason:
-            return recently_viewed(items[place].type_number)
+            return say.did(items[place].type_number)
 
         rows = np.array([item.row for item in items], dtype=np.int64)
         return Found(rows, reason_of, np.array([item.key for item in items], dtype=np.uint64))

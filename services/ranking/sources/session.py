@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from services.ranking.question import Question
-from services.ranking.reasons import alike
-from services.ranking.sources.protocol import Found, always, nothing
+from services.ranking.sources.protocol import Found, Source, always, nothing
 
 
-class Session:
+class Session(Source):
     """Nearest to the last item, while the session is warm; a trained ranker has `transitions` instead."""
 
     strategy = "session"
@@ -18,4 +17,6 @@ class Session:
         row = question.blend.last_row
         if row < 0 or question.ranked is not None:
             return nothing()
-        return Found(question.catalogue.nearest(row)[:limit], always(alike(question.catalogue, row)))
+        return Found(
+            question.catalogue.nearest(row)[:limit], always(question.say.about("similar_to_item", row))
+        )

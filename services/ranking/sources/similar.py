@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from services.kernel.ids import item_key
 from services.ranking.matching import matching
 from services.ranking.question import Question
-from services.ranking.reasons import title_of
-from services.ranking.sources.protocol import Found, nothing
-from services.ranking.state import Reason
+from services.ranking.sources.protocol import Found, Source, nothing
+from services.ranking.state import RankRequest, Reason
 
 NEW_CANDIDATES: Final = 32
 # Chosen together often is worth as much as a cosine of 1 more: behaviour knows what metadata does not.
@@ -20,7 +21,7 @@ POPULAR_WEIGHT: Final = 0.02  # decides between items that are equally alike
 LEAST_SCORE: Final = 0.1  # below it, items have nothing in common
 
 
-class Similar:
+class Similar(Source):
     """Like the item that the request names, else like the subject's last one."""
 
     strategy = "model"
@@ -38,16 +39,18 @@ class Similar:
         total = alike + POPULAR_WEIGHT * question.demand.popularity(rows)
         order = np.lexsort((catalogue.keys[rows], -total))
         order = order[alike[order] >= LEAST_SCORE][:limit]
-        item = catalogue.item(row) if row >= 0 else None
-        name, item_id = (title_of(item), item.item_id) if item is not None else ("this item", None)
-        together = Reason("chosen_with_item", f"Often chosen together with {name}", item_id)
-        similar_to = Reason("similar_to_item", f"Similar to {name}", item_id)
+        together = question.say.about("chosen_with_item", row)
+        similar_to = question.say.about("similar_to_item", row)
         more_together = (COVISIT_WEIGHT * share > cosine)[order]
 
         def reason_of(place: int) -> Reason:
             return together if more_together[place] else similar_to
 
         return Found(rows[order], reason_of, score=total[order])
+
+    def reads(self, latest: Sequence[int], request: RankRequest) -> Iterable[int]:
+        """See Source.reads."""
+        return latest if request.item_id is None else (item_key(request.item_id),)
 
 
 def _candidates(question: Question) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

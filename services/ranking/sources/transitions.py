@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from services.ranking.question import Question
-from services.ranking.reasons import TASTE
-from services.ranking.sources.protocol import Found, always, nothing
+from services.ranking.sources.protocol import Found, Source, always, nothing
 
 
-class Transitions:
+class Transitions(Source):
     """Followers and predecessors of the last five items."""
 
     strategy = "model"
@@ -17,4 +16,4 @@ class Transitions:
         """See Source.find."""
         if question.ranked is None:
             return nothing()
-        return Found(question.ranked.followers()[:limit], always(TASTE))
+        return Found(question.ranked.followers()[:limit], always(question.say.plain("taste")))

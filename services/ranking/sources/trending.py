@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from services.ranking.question import Question
-from services.ranking.reasons import TRENDING
 from services.ranking.sources.demanded import wanted_most
-from services.ranking.sources.protocol import Found
+from services.ranking.sources.protocol import Found, Source
 
 
-class Trending:
+class Trending(Source):
     """By a count that halves within a day."""
 
     strategy = "trending"
@@ -16,4 +15,4 @@ class Trending:
 
     def find(self, question: Question, limit: int | None) -> Found:
         """See Source.find."""
-        return wanted_most(question, question.state.aggregates.trending, TRENDING, limit)
+        return wanted_most(question, question.state.aggregates.trending, "trending", limit)
