@@ -56,6 +56,8 @@ async def _export(settings: RunSettings, place: ArchivePlace, allow_gap: bool, *
                 log,
                 namespace=settings.namespace,
                 allow_gap=allow_gap,
+                refusal_days=settings.profile_ttl_days,
+                refusals_max=settings.refusals_max,
                 progress=lambda done, total: show(done / max(total, 1), f"{done:,} of {total:,} records"),
             )
     finally:
@@ -75,6 +77,8 @@ def _print(done: Exported) -> None:
     if done.deletions or done.events_deleted:
         removed = _count(done.events_deleted, "event")
         forgotten = f"; {_count(done.deletions, 'user deletion')} honoured, {removed} removed"
+    if done.events_withheld:
+        forgotten += f"; {_count(done.events_withheld, 'event')} without consent left out"
     print_line(
         f"{_count(done.events, 'event')} in {_count(done.parts, 'new part')}{forgotten}, in "
         f"{done.took_s:.1f} s{rate}; {done.url} holds {_count(done.archive_events, 'event')} in "

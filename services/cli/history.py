@@ -37,6 +37,8 @@ def read_history(url: str, arguments: argparse.Namespace, types: EventTypes) -> 
             f"{reading.no_events:,} of {reading.rows:,} rows are no events and were left out, for instance "
             f"{reading.reasons[0] if reading.reasons else 'unreadable ones'}"
         )
+    if reading.withheld:
+        say(f"{reading.withheld:,} events of people who denied personalisation are left out")
     return table
 
 

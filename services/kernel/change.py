@@ -76,7 +76,7 @@ def change_of(event: Event, position: Position, types: EventTypes) -> Change:
         number,
         reason_of(number),
         lines,
-        segment_keys_of(event.context) if lines else (),
+        segment_keys_of(event.context) if event.context and lines else (),
         None if event.consent is None else personalization(event.consent),
         shown,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from services.kernel.bank import WeightOf
@@ -75,12 +75,13 @@ def contributions_of(
     return made
 
 
-def row_keys(one: Contribution) -> list[int]:
+def row_keys(one: Contribution) -> Sequence[int]:
     """The rows that a contribution changes."""
-    keys = [one.item, *one.partners] if one.partners else []
-    if one.bought:
-        keys += map(bought_row_key, (one.item, *one.bought))
-    return [*keys, *one.segments] if one.segments else keys
+    item, _, _, partners, bought, segments = one
+    keys: tuple[int, ...] = (item, *partners) if partners else ()
+    if bought:
+        keys += (bought_row_key(item), *map(bought_row_key, bought))
+    return keys + segments if segments else keys
 
 
 def add_to_rows(one: Contribution, long_term: float, rows: Mapping[int, bytearray]) -> None:

@@ -178,7 +178,8 @@ class Profile:
         seen_at = ring_at + ring * RING_BYTES
         duplicates_at = seen_at + seen * SEEN_BYTES
         shown_at = duplicates_at + duplicates * 8
-        if len(data) != (size := shown_at + shown_bytes(fields[3])):
+        size = shown_at + shown_bytes(fields[3]) if fields[3] else shown_at
+        if len(data) != size:
             raise LayoutError(f"profile of {len(data)} bytes, its header says {size}")
         self._flat = np.frombuffer(data, np.float32, numbers, HEADER_BYTES).copy()
         self._ring = data[ring_at:seen_at]
@@ -192,13 +193,18 @@ class Profile:
         position = self.position or Position(0, 0, 0)
         header = _HEADER.pack(
             FORMAT_VERSION,
-            FLAG_TOMBSTONE * self.tombstone | FLAG_WITHHELD * self.withheld,
-            *(self.k, shown_entries(self._shown), self.d, len(self._ring) // RING_BYTES),
+            FLAG_TOMBSTONE if self.tombstone else FLAG_WITHHELD if self.withheld else 0,
+            *(
+                self.k,
+                shown_entries(self._shown) if self._shown else 0,
+                self.d,
+                len(self._ring) // RING_BYTES,
+            ),
             *(*position, self.counter, self.space_id, self.space_epoch),
             *(len(self._seen) // SEEN_BYTES, len(self._duplicates) // 8, self.events, self.received_at_ms),
         )
-        sections = self._flat.tobytes(), self._ring, self._seen, self._duplicates, self._shown
-        return b"".join((header, *sections))
+        sections = self._ring, self._seen, self._duplicates, self._shown
+        return b"".join((header, self._flat.tobytes(), *sections))
 
     @property
     def guard(self) -> bytes:

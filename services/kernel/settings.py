@@ -194,17 +194,31 @@ class ProfilerLimits(SettingsGroup):
 
 
 class RecommenderLimits(SettingsGroup):
-    """How long the recommender takes."""
+    """How long the recommender takes, and which lists it makes."""
 
     deadline_ms: int = Field(80, ge=5, le=60_000, description="time an answer may take, ms")
     stream_max_s: int = Field(240, ge=1, description="a stream ends after, s")
     max_streams: int = Field(1000, ge=1, description="streams open at once")
+    scenarios: str = Field(
+        "", description="TOML file with scenarios of your own, read again when it changes (docs/SCENARIOS.md)"
+    )
 
 
 class LocalSettings(SettingsGroup):
     """`freshet run`."""
 
     data_dir: Path = Field(Path(".freshet"), description="where the embedded store keeps its files")
+
+
+class ArchiveSettings(SettingsGroup):
+    """What an archive of events keeps besides the events."""
+
+    refusals_max: int = Field(
+        1_000_000,
+        ge=1000,
+        le=50_000_000,
+        description="people denying consent that an archive keeps track of; more stop the export",
+    )
 
 
 GROUPS: tuple[type[SettingsGroup], ...] = (
@@ -217,6 +231,7 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
     IngestLimits,
     ProfilerLimits,
     RecommenderLimits,
+    ArchiveSettings,
     LocalSettings,
 )
 

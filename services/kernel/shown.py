@@ -8,8 +8,10 @@ within SESSION_GAP_S (1,800 s) of the newest, so 11 bits (2,048 s) say which one
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain, takewhile
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +25,11 @@ SHOWN_CAPACITY: Final = 128
 SHOWN_COUNT_MAX: Final = 31  # 5 bits; who ignored an item that often will ignore it once more
 
 _ENTRY: Final = struct.Struct("<IH")
+_ENTRY_DTYPE: Final = np.dtype([("fingerprint", "<u4"), ("packed", "<u2")])
 _BASE: Final = struct.Struct("<I")
 _COUNT_BITS: Final = 5
 _TIME_MASK: Final = 2047
-Times = dict[int, tuple[int, int]]  # by fingerprint: (time last shown, how often), oldest first
+_Int = TypeVar("_Int", int, NDArray[np.int64])
 
 
 def shown_bytes(entries: int) -> int:
@@ -41,9 +44,15 @@ def shown_entries(section: bytes) -> int:
 
 def read_shown(section: bytes) -> NDArray[Any]:
     """The entries, SHOWN_DTYPE[≤ 128], oldest first, read-only."""
-    entries = np.array([(mark, *known) for mark, known in _unpack(section)[1].items()], dtype=SHOWN_DTYPE)
-    entries.flags.writeable = False
-    return entries
+    found = np.empty(shown_entries(section), dtype=SHOWN_DTYPE)
+    if section:
+        entries = np.frombuffer(section, _ENTRY_DTYPE, offset=_BASE.size)
+        base, packed = _base(section), entries["packed"].astype(np.int64)
+        found["fingerprint"] = entries["fingerprint"]
+        found["time"] = _time_s(base, packed)
+        found["count"] = packed & SHOWN_COUNT_MAX
+    found.flags.writeable = False
+    return found
 
 
 def add_shown(section: bytes, fingerprints: Iterable[int], time_s: int) -> bytes:
@@ -51,15 +60,21 @@ def add_shown(section: bytes, fingerprints: Iterable[int], time_s: int) -> bytes
 
     An impression older than the session of the newest one changes nothing.
     """
-    base, entries = _unpack(section)
+    base = _base(section)
     if time_s < base - SESSION_GAP_S:
         return section
-    for fingerprint in dict.fromkeys(fingerprints):
-        known_s, count = entries.pop(fingerprint, (0, 0))
-        if known_s < time_s - SESSION_GAP_S:
-            count = 0
-        entries[fingerprint] = max(known_s, time_s), min(count + 1, SHOWN_COUNT_MAX)
-    return _pack(max(base, time_s), entries)
+    newest = max(base, time_s)
+    entries = dict(_ENTRY.iter_unpack(section[_BASE.size :]))
+    for mark in list(takewhile(lambda mark: _time_s(base, entries[mark]) < newest - SESSION_GAP_S, entries)):
+        del entries[mark]
+    for mark in dict.fromkeys(fingerprints):
+        known = entries.pop(mark, None)
+        if known is None:
+            entries[mark] = _packed(time_s, 1)
+        else:
+            count = min((known & SHOWN_COUNT_MAX) + 1, SHOWN_COUNT_MAX)
+            entries[mark] = _packed(max(time_s, _time_s(base, known)), count)
+    return _pack(newest, entries, in_order=time_s == newest)
 
 
 def without_shown(section: bytes, fingerprint: int, time_s: int) -> bytes:
@@ -71,47 +86,46 @@ def without_shown(section: bytes, fingerprint: int, time_s: int) -> bytes:
     at = aligned_find(entries, _BASE.pack(fingerprint), _ENTRY.size)
     if at < 0:
         return section
-    shown_s = _time_s(_BASE.unpack(base)[0], _ENTRY.unpack_from(entries, at)[1])
-    if shown_s - SESSION_GAP_S > time_s:
+    if _time_s(_base(section), _ENTRY.unpack_from(entries, at)[1]) - SESSION_GAP_S > time_s:
         return section
     entries = entries[:at] + entries[at + _ENTRY.size :]
     return base + entries if entries else b""
 
 
-def merge_shown(sections: Sequence[bytes], touched: dict[int, int]) -> bytes:
+def merge_shown(sections: Sequence[bytes], touched: Mapping[int, int]) -> bytes:
     """One section of several: counts add up. `touched`: when each fingerprint was last done something with;
     what was shown to one subject and touched by another, at that time or later, was not ignored."""
-    read = [_unpack(section) for section in sections]
-    merged: Times = {}
-    for _, entries in read:
-        for fingerprint, (shown_s, count) in entries.items():
-            known_s, known = merged.get(fingerprint, (0, 0))
-            if touched.get(fingerprint, -1) < shown_s:
-                merged[fingerprint] = max(shown_s, known_s), min(count + known, SHOWN_COUNT_MAX)
-    return _pack(max((base for base, _ in read), default=0), merged)
+    newest = max(map(_base, sections), default=0)
+    merged: dict[int, tuple[int, int]] = {}
+    for mark, shown_s, count in (entry for section in sections for entry in read_shown(section).tolist()):
+        if shown_s >= newest - SESSION_GAP_S and touched.get(mark, -1) < shown_s:
+            known_s, known = merged.get(mark, (0, 0))
+            merged[mark] = max(shown_s, known_s), min(count + known, SHOWN_COUNT_MAX)
+    return _pack(newest, {mark: _packed(*known) for mark, known in merged.items()}, in_order=False)
 
 
-def _unpack(section: bytes) -> tuple[int, Times]:
-    if not section:
-        return 0, {}
-    base: int = _BASE.unpack_from(section)[0]
-    return base, {
-        fingerprint: (_time_s(base, packed), packed & SHOWN_COUNT_MAX)
-        for fingerprint, packed in _ENTRY.iter_unpack(memoryview(section)[_BASE.size :])
-    }
+def _pack(newest: int, entries: dict[int, int], *, in_order: bool) -> bytes:
+    kept = list(entries.items())
+    if not in_order:
+        kept.sort(key=lambda entry: _time_s(newest, entry[1]))  # stable: as they were shown
+    kept = kept[-SHOWN_CAPACITY:]
+    return _BASE.pack(newest) + _many(len(kept)).pack(*chain.from_iterable(kept)) if kept else b""
 
 
-def _pack(base: int, entries: Times) -> bytes:
-    kept = [(*known, mark) for mark, known in entries.items() if known[0] >= base - SESSION_GAP_S]
-    if not kept:
-        return b""
-    kept.sort(key=lambda entry: entry[0])  # stable: as they were shown
-    packed = [
-        _ENTRY.pack(mark, (shown_s & _TIME_MASK) << _COUNT_BITS | count)
-        for shown_s, count, mark in kept[-SHOWN_CAPACITY:]
-    ]
-    return b"".join((_BASE.pack(base), *packed))
+@lru_cache(maxsize=SHOWN_CAPACITY + 1)  # one a length
+def _many(entries: int) -> struct.Struct:
+    return struct.Struct("<" + "IH" * entries)
 
 
-def _time_s(base: int, packed: int) -> int:
+def _packed(time_s: int, count: int) -> int:
+    return (time_s & _TIME_MASK) << _COUNT_BITS | count
+
+
+def _base(section: bytes) -> int:
+    base: int = _BASE.unpack_from(section)[0] if section else 0
+    return base
+
+
+def _time_s(base: int, packed: _Int) -> _Int:
+    """When an entry was last shown: the latest time up to the newest impression that has its bits."""
     return base - ((base - (packed >> _COUNT_BITS)) & _TIME_MASK)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from services.ingest.settings import IngestSettings
-from services.kernel.settings import LocalSettings
+from services.kernel.settings import ArchiveSettings, LocalSettings
 from services.local.data_dir import DataDir
 from services.profiler.settings import ProfilerSettings
 from services.recommender.settings import RecommenderSettings
@@ -14,7 +14,7 @@ from services.recommender.settings import RecommenderSettings
 _EMBEDDED_SESSION_MS = 2000
 
 
-class RunSettings(IngestSettings, ProfilerSettings, RecommenderSettings, LocalSettings):
+class RunSettings(IngestSettings, ProfilerSettings, RecommenderSettings, ArchiveSettings, LocalSettings):
     """All groups."""
 
     @property

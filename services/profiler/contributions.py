@@ -22,7 +22,8 @@ def touched(contributions: list[Contribution]) -> tuple[list[int], list[int]]:
     scored = dict.fromkeys([one.item for one in contributions])
     visited: dict[int, None] = {}
     for one in contributions:
-        visited.update(dict.fromkeys(row_keys(one)))
+        for key in row_keys(one):
+            visited[key] = None
     return list(scored), list(visited)
 
 

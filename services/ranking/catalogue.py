@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from services.kernel.ids import item_key
 from services.kernel.item import Item, decode_item, encode_item
 from services.ranking.aggregates import TOP_MAX, Scores
+from services.ranking.columns import Columns, Held
 from services.ranking.extras import Extras
 from services.release.files import Release
 
@@ -61,9 +62,23 @@ class Catalogue:
         self.group = np.zeros(FIRST_CAPACITY, dtype=np.int64)  # 0: stands alone
         self.category = np.zeros(FIRST_CAPACITY, dtype=np.int64)  # the first path as a whole; 0: none
         self._categories: dict[tuple[str, ...], int] = {}
+        self.columns = self._new_columns()
         self._touched: set[int] = set()
         self.whole_size = 0  # of the whole, where this is a part of it
         self._binding = self.prepare(release)
+
+    def _new_columns(self) -> Columns:
+        held = Held(
+            self._raw,
+            self._rows,
+            self._groups,
+            group=lambda: self.group,
+            available=lambda: self._available,
+            published_ms=lambda: self._from_ms,
+            expires_ms=lambda: self._until_ms,
+            never_ms=FOREVER_MS,
+        )
+        return Columns(held, FIRST_CAPACITY)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -115,13 +130,14 @@ class Catalogue:
         self._raw[row] = raw
         self._items.pop(row, None)
         self._available[row] = item.available
-        self._from_ms[row] = item.published_at or 0
+        self._from_ms[row] = -1 if item.published_at is None else item.published_at
         self._until_ms[row] = FOREVER_MS if item.expires_at is None else item.expires_at
         group = item.group_id
         self.group[row] = 0 if group is None else self._groups.setdefault(group, len(self._groups) + 1)
         path = tuple(item.categories[0]) if item.categories else None
         code = 0 if path is None else self._categories.setdefault(path, len(self._categories) + 1)
         self.category[row] = code
+        self.columns.put(row, item)
         self.version += 1
         if attach:
             self._touched.add(row)
@@ -138,6 +154,8 @@ class Catalogue:
         self._raw[row] = None
         self._items.pop(row, None)
         self._available[row] = False
+        self.group[row] = 0
+        self.columns.remove(row)
         self.version += 1
         self._touched.add(row)
         self._detach(row)
@@ -148,6 +166,7 @@ class Catalogue:
         if row == len(self.keys):
             for name in ("keys", "_available", "_from_ms", "_until_ms", "group", "category"):
                 setattr(self, name, _doubled(getattr(self, name)))
+            self.columns.grow(len(self.keys))
         key = item_key(item_id)
         self._raw.append(None)
         self._ids.append(item_id)

@@ -23,7 +23,7 @@ from services.recommender.query import QueryError
 from services.recommender.routes import parameters_of, problem_of
 from services.recommender.state import State, now_ms
 from services.recommender.user_export import disposition_of, export_user
-from services.recommender.user_profile import describe_user
+from services.recommender.user_profile import consent_of, describe_user
 from services.store.errors import StoreError
 
 T = TypeVar("T")
@@ -131,8 +131,9 @@ async def _from_store(work: Awaitable[T]) -> T:
 
 
 async def _describe(state: State, user_id: str) -> dict[str, Any]:
-    profile = alive(await state.profiles.read(user_id), now_ms(), state.ttl_ms)
-    return await describe_user(state, user_id, profile)
+    stored, at_ms = await state.profiles.read(user_id), now_ms()
+    consent = consent_of(stored, at_ms, state.ttl_ms)
+    return await describe_user(state, user_id, alive(stored, at_ms, state.ttl_ms), consent)
 
 
 async def _export(state: State, user_id: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from services.kernel.ids import fingerprint
 from services.kernel.profile import (
     FORMAT_VERSION,
     SEEN_BOUGHT,
@@ -26,7 +27,7 @@ from services.kernel.profile import (
 )
 from services.ranking.catalogue import Catalogue
 from services.recommender.state import State, now_ms
-from services.recommender.user_profile import as_sent, interests
+from services.recommender.user_profile import as_sent, consent_of, interests
 
 _FINGERPRINT_MASK: Final = 0xFFFFFFFF
 _DAY_S: Final = 86_400
@@ -62,9 +63,11 @@ async def export_user(state: State, user_id: str, profile: Profile | None) -> di
     ring = profile.ring
     names = await _names_of(state, ring["item"].tolist())
     times_s = ring["time"].tolist()
+    marks = await _names_of_marks(profile, state.catalogue.catalogue, names)
     return {
         **head,
         "state": "known",
+        "consent": consent_of(profile, at_ms, state.ttl_ms),
         "events": profile.events,
         "records": profile.counter,
         "position": str(profile.position) if profile.position else None,
@@ -73,7 +76,8 @@ async def export_user(state: State, user_id: str, profile: Profile | None) -> di
         "last_received_at": moment(profile.received_at_ms),
         "expires_at": moment(profile.received_at_ms + state.ttl_ms),
         "recent": [_event(entry, names, state) for entry in ring.tolist()],
-        "seen": await _seen(profile, state.catalogue.catalogue, names),
+        "seen": _seen(profile, marks),
+        "shown": _shown(profile, marks),
         "interests": interests(profile, state.catalogue.catalogue, state.types),
         "bank": _bank(profile, state),
         "event_id_hashes": [f"{number:016x}" for number in profile.duplicates.tolist()],
@@ -112,26 +116,49 @@ def _event(entry: tuple[int, int, float, int], names: dict[int, str], state: Sta
     }
 
 
-async def _seen(profile: Profile, catalogue: Catalogue, names: dict[int, str]) -> list[dict[str, Any]]:
-    """The marks by which scenarios hide items. A fingerprint is half a key: several items may have it."""
-    seen = profile.seen
-    known = defaultdict(set, {key & _FINGERPRINT_MASK: {name} for key, name in names.items()})
+async def _names_of_marks(
+    profile: Profile, catalogue: Catalogue, names: dict[int, str]
+) -> dict[int, list[str]]:
+    """Item ids by fingerprint. That is half a key, so several items may have it; what is in no catalogue and
+    has left the recent events has no name."""
+    wanted = np.union1d(profile.seen["fingerprint"], profile.shown["fingerprint"])
+    known: dict[int, set[str]] = defaultdict(set)
+    for key, name in names.items():
+        known[fingerprint(key)].add(name)
     # Milliseconds at a million items: beside the loop that answers everybody else.
-    rows = await asyncio.to_thread(_rows_seen, catalogue.keys[: catalogue.row_count], seen["fingerprint"])
+    rows = await asyncio.to_thread(_rows_marked, catalogue.keys[: catalogue.row_count], wanted)
     for row in rows.tolist():
-        known[int(catalogue.keys[row]) & _FINGERPRINT_MASK].add(catalogue.id_of(row))
+        known[fingerprint(int(catalogue.keys[row]))].add(catalogue.id_of(row))
+    return {mark: sorted(found) for mark, found in known.items()}
+
+
+def _seen(profile: Profile, marks: dict[int, list[str]]) -> list[dict[str, Any]]:
+    """The marks by which scenarios hide items, oldest first."""
     return [
         {
-            "item_ids": sorted(known.get(fingerprint, ())),
-            "fingerprint": f"{fingerprint:08x}",
+            "item_ids": marks.get(mark, []),
+            "fingerprint": f"{mark:08x}",
             "day": datetime.fromtimestamp(day * _DAY_S, UTC).date().isoformat(),
             "reasons": [text for bit, text in _REASONS.items() if reason & bit],
         }
-        for fingerprint, day, reason in seen.tolist()
+        for mark, day, reason in profile.seen.tolist()
     ]
 
 
-def _rows_seen(keys: NDArray[np.uint64], fingerprints: NDArray[np.uint32]) -> NDArray[np.int64]:
+def _shown(profile: Profile, marks: dict[int, list[str]]) -> list[dict[str, Any]]:
+    """What the subject was shown in the last session and left alone, oldest first."""
+    return [
+        {
+            "item_ids": marks.get(mark, []),
+            "fingerprint": f"{mark:08x}",
+            "timestamp": moment(time_s * 1000),
+            "times": times,
+        }
+        for mark, time_s, times in profile.shown.tolist()
+    ]
+
+
+def _rows_marked(keys: NDArray[np.uint64], fingerprints: NDArray[np.uint32]) -> NDArray[np.int64]:
     return np.flatnonzero(np.isin((keys & np.uint64(_FINGERPRINT_MASK)).astype(np.uint32), fingerprints))
 
 

@@ -19,11 +19,14 @@ DECAY = 0.92  # an event counts half after eight more, so interests follow the l
 SEPARATOR = " > "
 
 
-async def describe_user(state: State, user_id: str, profile: Profile | None) -> dict[str, Any]:
+async def describe_user(
+    state: State, user_id: str, profile: Profile | None, consent: str | None = None
+) -> dict[str, Any]:
     """The answer for a user; for one that nobody knows, the same with nothing in it. Raises StoreError.
 
-    `profile` None is an unknown, forgotten or deleted user. Timestamps are Unix seconds; `recent` is newest
-    first; `interests` are categories with weights that add up to 1 at most.
+    `profile` None is an unknown, forgotten or deleted user, or one who denied personalisation (`consent` is
+    "withheld"). Timestamps are Unix seconds; `recent` is newest first; `interests` are categories with
+    weights that add up to 1 at most.
     """
     if profile is None:
         return {
@@ -32,6 +35,7 @@ async def describe_user(state: State, user_id: str, profile: Profile | None) -> 
             "position": None,
             "recent": [],
             "interests": [],
+            "consent": consent,
             "expires_in_s": None,
         }
     if state.catalogue.first is not None:
@@ -64,8 +68,15 @@ async def describe_user(state: State, user_id: str, profile: Profile | None) -> 
         "position": str(profile.position) if profile.position else None,
         "recent": recent,
         "interests": interests(profile, catalogue, state.types),
+        "consent": consent,
         "expires_in_s": max(0, left_ms // 1000),
     }
+
+
+def consent_of(profile: Profile | None, now_ms: int, ttl_ms: int) -> str | None:
+    """ "withheld" while the subject denies personalisation; None where nothing was said, or it is allowed."""
+    withheld = profile is not None and profile.withheld and not profile.expired(now_ms, ttl_ms)
+    return "withheld" if withheld else None
 
 
 def interests(profile: Profile, catalogue: Catalogue, types: EventTypes) -> list[dict[str, Any]]:

@@ -56,7 +56,8 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 class PendingDeletion(msgspec.Struct, frozen=True):
-    """A user deletion whose earlier events may still stand in parts; readers leave them out."""
+    """A user deletion, or a withdrawal of consent, whose earlier events may still stand in parts; readers
+    leave them out."""
 
     subject: str
     generation: int
@@ -75,6 +76,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     parts: list[Part] = []
     gaps: list[Gap] = []
     deletions: list[PendingDeletion] = []
+    refusals: bytes = b""  # of those who deny personalisation (refusals.py); base64 in the file
     poison: int = 0  # records that are no events, not archived
 
     def mark(self, generation: int, partition: int) -> Mark | None:

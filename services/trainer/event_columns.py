@@ -17,19 +17,20 @@ from numpy.typing import NDArray
 
 from services.kernel.event_type import UNRECORDED, EventType, EventTypes, UnknownEventTypeError
 from services.kernel.profile import DUPLICATES_CAPACITY
+from services.trainer.consents import Consents
 from services.trainer.event_table import EventTable, Reading
 
 # The columns of an archive that training looks at.
 COLUMNS: Final = (
     "event_id", "subject", "event_type", "item_id", "items", "value", "price", "rating", "progress",
-    "timestamp", "offset",
+    "timestamp", "offset", "consent",
 )  # fmt: skip
 _TIME_MAX_S: Final = 2**32 - 1  # as the ring has it
 _VALUE_MAX: Final = 3.4e38  # f32
 _STARS_MAX: Final = 5.0
 _VIDEO: Final = (EventType.VIDEO_START, EventType.VIDEO_PROGRESS, EventType.VIDEO_COMPLETE)
 _REASONS_KEPT: Final = 5  # enough to see what is wrong with a file
-_IN_TABLE, _WITHOUT_LINES, _OUTSIDE = 0, 1, 2
+_IN_TABLE, _WITHOUT_LINES, _OUTSIDE, _WITHHELD = 0, 1, 2, 3
 
 
 class _Ids:
@@ -82,6 +83,7 @@ class EventColumns:
         self._subjects, self._items = _Ids(), _Ids()
         self._pieces = _Pieces()
         self._events = 0
+        self._consents = Consents()
         self._refused = 0
         self._reasons: list[str] = []
 
@@ -100,13 +102,17 @@ class EventColumns:
         if not rows.num_rows:
             return
         pieces = self._pieces
+        owners = self._subjects.indices(rows.column("subject"))
+        withheld = self._consents.withheld(owners, rows.column("consent"), self._events)
         time_ms = rows.column("timestamp").cast(pa.int64()).to_numpy()
         parents, items, prices = _lines(rows)
         states = np.full(rows.num_rows, _WITHOUT_LINES, np.uint8)
         states[parents] = _IN_TABLE
         states[np.isin(numbers, list(UNRECORDED))] = _WITHOUT_LINES
         states[(time_ms < self._since_ms) | (time_ms >= self._until_ms)] = _OUTSIDE
-        pieces.subjects.append(self._subjects.indices(rows.column("subject")))
+        if withheld is not None:
+            states[withheld] = _WITHHELD
+        pieces.subjects.append(owners)
         # Salted anew in every process; only equality within one reading counts.
         ids = rows.column("event_id").to_pylist()
         pieces.hashes.append(np.fromiter(map(hash, ids), np.int64, len(ids)))
@@ -129,10 +135,12 @@ class EventColumns:
         repeated = repeats(owners, _joined(pieces.hashes, np.int64))
         pieces.hashes.clear()
         times_s = _joined(pieces.times_s, np.uint32)
-        kept = np.flatnonzero(~repeated[events]) if repeated.any() else np.arange(len(events))
+        states[self._consents.before_withdrawal(owners)] = _WITHHELD
+        used = (states == _IN_TABLE) & ~repeated
+        kept = np.flatnonzero(used[events])
         order = kept[np.argsort(times_s[kept], kind="stable")]
         events = events[order]
-        counts = np.bincount(states[~repeated], minlength=3)
+        counts = np.bincount(states[~repeated], minlength=4)
         return EventTable(
             subjects=owners[events],
             items=_joined(pieces.items, np.int32)[order],
@@ -147,6 +155,7 @@ class EventColumns:
                 without_lines=int(counts[_WITHOUT_LINES]),
                 outside=int(counts[_OUTSIDE]),
                 repeats=int(repeated.sum()),
+                withheld=int(counts[_WITHHELD]),
                 no_events=self._refused,
                 reasons=tuple(self._reasons),
             ),

@@ -17,21 +17,24 @@ class Reading:
 
     Every row is counted once: `events` are in the table, `without_lines` are events of types that training
     does not use (searches, impressions, identify) or that name no item, `outside` lie outside the period
-    asked for, `repeats` are events that were there already, `no_events` could not be read as an event;
-    `reasons` are the first few of those, each with its file and row.
+    asked for, `repeats` are events that were there already, `withheld` are those of people who denied
+    personalisation, then or later, `no_events` could not be read as an event; `reasons` are the first few of
+    those, each with its file and row.
     """
 
     events: int = 0
     without_lines: int = 0
     outside: int = 0
     repeats: int = 0
+    withheld: int = 0
     no_events: int = 0
     reasons: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
         """All rows."""
-        return self.events + self.without_lines + self.outside + self.repeats + self.no_events
+        used = self.events + self.without_lines + self.outside + self.repeats
+        return used + self.withheld + self.no_events
 
 
 @dataclass(frozen=True, slots=True)

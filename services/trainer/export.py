@@ -2,7 +2,7 @@
 
 1. Take the place; read the manifest; refuse a log that is not the one that it continues.
 2. Read from the marks to the ends that the log has now, so that this is a job that exits. Events wait as
-   rows, partition by partition; a user deletion is noted.
+   rows, partition by partition; a user deletion is noted, and who denies personalisation (`refusals.py`).
 3. Flush: write a part, then the manifest that lists it, moves the mark and names the deletions that are
    pending. Killed in between, the part is not listed and the next run reads those records again.
 4. Remove what deletions ask for from all parts (`forgetting.py`).
@@ -27,6 +27,7 @@ from services.trainer.archive_place import ArchiveError, ArchivePlace
 from services.trainer.archive_rows import SCHEMA, batch_of
 from services.trainer.export_start import Start, check_of, choose_starts
 from services.trainer.forgetting import forget, without_forgotten, write_part
+from services.trainer.refusals import REFUSALS_MAX, TTL_DAYS, Changes, Refusals, Verdict
 
 Progress = Callable[[int, int], None]  # records read, records there are
 
@@ -36,7 +37,7 @@ PART_BYTES_MAX: Final = 64 << 20  # of Arrow memory; 5 to 15 MB as Parquet
 # All partitions together; the largest is flushed when they pass it, so that memory does not grow with them.
 _WAITING_BYTES_MAX: Final = 96 << 20
 # Applied before more are noted: each is a line of the manifest and an entry in memory.
-_PENDING_MAX: Final = 10_000
+_PENDING_MAX: Final = 50_000
 _FETCH_RECORDS: Final = 5_000
 _FETCH_WAIT_MS: Final = 500
 # Silence for so long, and the offsets that are missing are looked at one by one; then the log is given up.
@@ -49,7 +50,11 @@ _TIME_MAX_MS: Final = 253_402_300_800_000
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What a run did. `positions`: the last offset archived, by partition of the log's generation."""
+    """What a run did. `positions`: the last offset archived, by partition of the log's generation.
+
+    `events_deleted` were removed or never written because a deletion, or a withdrawal of consent, came after
+    them; `events_withheld` were left out because their subject denied personalisation when they came.
+    """
 
     url: str
     events: int
@@ -57,6 +62,8 @@ class Exported:
     poison: int
     deletions: int
     events_deleted: int
+    refusals: int  # people who deny personalisation now
+    events_withheld: int
     archive_events: int
     archive_parts: int
     positions: tuple[str, ...]
@@ -72,11 +79,14 @@ async def export_events(
     allow_gap: bool = False,
     progress: Progress = lambda _done, _total: None,
     part_rows: int = PART_ROWS_MAX,
+    refusal_days: int = TTL_DAYS,
+    refusals_max: int = REFUSALS_MAX,
 ) -> Exported:
     """Bring the archive at `place` up to the log's end as it is now. Raises ArchiveError, LogError.
 
     `allow_gap` goes on where the log no longer holds what comes next, and notes the gap. Parts have about
-    `part_rows` rows at most. Memory: about 96 MiB of rows, and one part while it is written.
+    `part_rows` rows at most. A refusal of consent is forgotten with the profile, after `refusal_days` of
+    silence. Memory: about 96 MiB of rows, one part while it is written, 100 bytes a refusal.
     """
     began_s = time.monotonic()
     # 1.
@@ -85,10 +95,12 @@ async def export_events(
         leftovers = archive.leftovers()
         bounds = await log.bounds(Topic.EVENTS)
         starts = await choose_starts(archive, log, bounds, namespace, allow_gap=allow_gap)
-        run = _Run(archive, log, starts, progress, part_rows)
+        refusals = Refusals(archive.manifest.refusals, ttl_days=refusal_days, most=refusals_max)
+        run = _Run(archive, log, starts, refusals, progress=progress, part_rows=part_rows)
         # 2. and 3.
         await run.read()
         await run.settle()
+        await run.prune()
         # 5.
         archive.check_unchanged()
         for name in leftovers:
@@ -107,6 +119,7 @@ class _Waiting:
     rows: int = 0
     bytes: int = 0
     poison: int = 0
+    refusals: Changes = field(default_factory=dict)  # changed since the last flush
 
 
 class _Starts:
@@ -130,12 +143,15 @@ class _Run:
         archive: Archive,
         log: EventLog,
         starts: dict[int, Start],
+        refusals: Refusals,
+        *,
         progress: Progress,
         part_rows: int,
     ) -> None:
         self._archive = archive
         self._log = log
         self._starts = starts
+        self._refusals = refusals
         self._progress = progress
         self._part_rows = part_rows
         self._waiting = {
@@ -145,7 +161,7 @@ class _Run:
         self._total = sum(held.end - held.next for held in self._waiting.values())
         self._heard_s = time.monotonic()
         self._gaps = [start.gap for start in starts.values() if start.gap is not None]
-        self._events = self._parts = self._poison = self._deletions = self._removed = 0
+        self._events = self._parts = self._poison = self._deletions = self._removed = self._withheld = 0
 
     async def read(self) -> None:
         """Steps 2 and 3: until no partition has records below the end that it had at the start."""
@@ -180,6 +196,14 @@ class _Run:
         self._removed += await asyncio.to_thread(forget, self._archive, pending)
         self._pending.clear()
 
+    async def prune(self) -> None:
+        """Let go of refusals that silence has ended; all partitions are read."""
+        manifest = self._archive.manifest
+        refusals = self._refusals.prune()
+        if refusals != manifest.refusals:
+            manifest.refusals = refusals
+            await asyncio.to_thread(self._archive.save)
+
     def result(self, took_s: float) -> Exported:
         """What was done."""
         generation = self._log.generation
@@ -190,6 +214,8 @@ class _Run:
             poison=self._poison,
             deletions=self._deletions,
             events_deleted=self._removed,
+            refusals=len(self._refusals),
+            events_withheld=self._withheld,
             archive_events=self._archive.manifest.events,
             archive_parts=len(self._archive.manifest.parts),
             positions=tuple(
@@ -219,9 +245,16 @@ class _Run:
             if isinstance(found, UserDeletion):
                 self._deletions += 1
                 self._pending[found.subject] = record.position
-            else:
+                self._refusals.forget(found.subject, held.refusals)
+                continue
+            verdict = self._refusals.judge(found, held.refusals)
+            if verdict is Verdict.KEPT:
                 events.append(found)
                 positions.append(record.position)
+                continue
+            self._withheld += 1
+            if verdict is Verdict.WITHDRAWN:
+                self._pending[found.subject] = record.position
         if events:
             batch = batch_of(events, positions)
             held.batches.append(batch)
@@ -253,6 +286,7 @@ class _Run:
                 self._parts += 1
         manifest.set_mark(Mark(generation, partition, held.next, held.check))
         manifest.set_pending(self._pending)
+        manifest.refusals = self._refusals.save(held.refusals)
         manifest.poison += held.poison
         held.poison = 0
         if save:

@@ -1,4 +1,5 @@
-"""User deletions in an archive: parts that hold earlier events of a deleted user are written anew.
+"""User deletions in an archive: parts that hold earlier events of a deleted user are written anew. Who
+withdraws consent is forgotten in the same way (`refusals.py`).
 
 1. The deletion stands in the manifest as pending, with the mark that passes it: no kill can lose it, and
    readers leave the rows out from then on.

@@ -6,6 +6,7 @@ import asyncio
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from services.kernel.event import (
@@ -36,8 +37,10 @@ def draft_of(what: Event | UserDeletion) -> Draft:
 
 
 def some_events(count: int, first: int) -> list[Event]:
+    """Of people who agree: what becomes of the others is told in tests/e2e/test_consent.py."""
     chance = random.Random(first)
-    return [any_event(first + number, f"u{chance.randrange(40)}", chance) for number in range(count)]
+    made = [any_event(first + number, f"u{chance.randrange(40)}", chance) for number in range(count)]
+    return [msgspec.structs.replace(one, consent=None) if one.consent is False else one for one in made]
 
 
 async def put(producer: Producer, events: list[Event]) -> dict[Position, Event]:

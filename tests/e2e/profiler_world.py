@@ -53,11 +53,12 @@ def make_release(directory: Path, items: Sequence[Item] | None = None) -> str:
 
 
 def make_events(count: int, seed: int, *, users: int = 40, items: int = 90) -> list[Event | UserDeletion]:
-    """Sessions, orders, ratings, late events, repeated ids, searches, deletions of users. Items above p59 are
-    in no catalogue."""
+    """Sessions, orders, ratings, films, impressions, late events, repeated ids, searches, deletions of users,
+    personalisation denied and allowed. Items above p59 are in no catalogue."""
     chance = random.Random(seed)
     made: list[Event | UserDeletion] = []
     kinds = ["view"] * 8 + ["click", "cart_add", "cart_remove", "like", "dislike", "rating", "search"]
+    kinds += ["video_progress"] * 4 + ["impression"] * 2
     for number in range(count):
         at_ms = NOW_MS + number * 1_000
         user = f"u{min(int(chance.paretovariate(0.7)), users)}"
@@ -75,6 +76,8 @@ def make_events(count: int, seed: int, *, users: int = 40, items: int = 90) -> l
             "received_at": at_ms,
             "user_id": user,
         }
+        if chance.random() < 0.01:
+            fields["consent"] = chance.choice([True, {"personalization": False}])
         if chance.random() < 0.05:
             lines = tuple(
                 Line(item_id=f"p{chance.randrange(items)}", price=2.5) for _ in range(chance.randrange(1, 41))
@@ -84,7 +87,11 @@ def make_events(count: int, seed: int, *, users: int = 40, items: int = 90) -> l
         kind = chance.choice(kinds)
         if kind == "rating":
             fields["rating"] = chance.choice([1.0, 3.0, 5.0])
-        if kind != "search":
+        if kind == "video_progress":
+            fields["progress"] = chance.random()
+        if kind == "impression":
+            fields["items"] = tuple(Line(item_id=f"p{n}") for n in chance.sample(range(items), 5))
+        elif kind != "search":
             fields["item_id"] = f"p{min(int(chance.paretovariate(0.5)), items) - 1}"
         made.append(Event(event_type=kind, **fields))
     return made

@@ -74,6 +74,7 @@ def test_the_export_is_all_that_the_store_holds(shop: Shop, client: httpx.Client
     assert found["bank"]["weights"] == [float(str(value)) for value in held.bank_weight]
     assert found["bank"]["space"] == shop.live_release().manifest.space.name
     assert found["interests"]
+    assert (found["consent"], found["shown"]) == (None, [])
     assert found["stored"]["bytes"] == len(held.encode())
 
 

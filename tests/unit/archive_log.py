@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import IO, Any
 
+from services.kernel.consent import personalization
 from services.kernel.event import (
     EVENT_CE_TYPE,
     USER_DELETION_CE_TYPE,
@@ -190,20 +191,35 @@ def any_event(number: int, subject: str, chance: random.Random) -> Event:
 
 
 def expected_of(logs: Sequence[MemoryLog]) -> dict[Position, Event]:
-    """What an archive of these generations must hold: each event that no deletion of its subject follows."""
+    """What an archive of these generations must hold: each event that no deletion of its subject follows and
+    no denial, and that came while its subject did not deny."""
     held: dict[Position, Event] = {}
+    denied: set[str] = set()
     for log in logs:
         for rows in log.rows:
             for record in rows:
                 kind, value = record.headers[0][1].decode(), record.value or b""
                 if kind == USER_DELETION_CE_TYPE:
                     user = decode_user_deletion(value).user_id
-                    for place in [place for place, found in held.items() if found.subject == user]:
-                        if place.generation < log.generation or place.partition == record.position.partition:
-                            del held[place]
+                    denied.discard(user)
+                    _forget(held, user, record.position)
                 elif value != b"poison":
-                    held[record.position] = decode_event(value)
+                    found = decode_event(value)
+                    said = personalization(found.consent)
+                    if said is False and found.subject not in denied:
+                        denied.add(found.subject)
+                        _forget(held, found.subject, record.position)
+                    elif said:
+                        denied.discard(found.subject)
+                    if found.subject not in denied:
+                        held[record.position] = found
     return held
+
+
+def _forget(held: dict[Position, Event], subject: str, at: Position) -> None:
+    for place in [place for place, found in held.items() if found.subject == subject]:
+        if place.generation < at.generation or place.partition == at.partition:
+            del held[place]
 
 
 def archived(place: ArchivePlace) -> dict[Position, Event]:

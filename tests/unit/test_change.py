@@ -43,6 +43,22 @@ def test_an_order_keeps_its_lines_in_order() -> None:
     assert [line.value for line in made.lines] == list(range(40))
 
 
+def test_an_impression_marks_what_was_shown() -> None:
+    made = change(event_type="impression", items=(Line(item_id="a"), Line(item_id="b")))
+    assert made.shown == tuple(item_key(item) & 0xFFFFFFFF for item in "ab")
+    assert change(event_type="impression", item_id="a").shown == made.shown[:1]
+    assert change(item_id="a").shown == ()
+
+
+def test_consent_travels_with_the_change() -> None:
+    assert [change(item_id="a", consent=said).personalization for said in (None, True, "denied", "CPX")] == [
+        None,
+        True,
+        False,
+        None,
+    ]
+
+
 @pytest.mark.parametrize("event_type", ["search", "impression", "identify"])
 def test_what_only_counts_has_no_lines(event_type: str) -> None:
     assert change(event_type=event_type, items=(Line(item_id="a"),)).lines == ()

@@ -50,6 +50,9 @@ def change(
     received_at_ms: int | None = None,
     number: int = 1,
     reason: int = SEEN_VIEWED,
+    value: float = math.nan,
+    personalization: bool | None = None,
+    shown: Sequence[int] = (),
 ) -> Change:
     weight = float(number % 4)
     at_s = START_S + offset if time_s is None else time_s
@@ -60,15 +63,20 @@ def change(
         at_s,
         number,
         reason,
-        tuple(Line(item, weight, math.nan) for item in items),
+        tuple(Line(item, weight, value) for item in items),
+        personalization=personalization,
+        shown=tuple(shown),
     )
 
 
 @st.composite
 def logs(draw: st.DrawFn) -> list[Change]:
-    """A subject's log: late events, duplicates, orders, gaps longer than the TTL, searches."""
+    """A subject's log: late events, duplicates, orders, films, impressions, searches, personalisation denied
+    and allowed, gaps longer than the TTL."""
     made = []
     received_at_ms = START_S * 1000
+    spread_s = draw(st.sampled_from([400_000, 4000]))
+    words = st.sampled_from([None] * 30 + [True, False] * draw(st.integers(0, 1)))
     for offset in range(draw(st.integers(1, 160))):
         received_at_ms += draw(st.sampled_from([0, 5, 1000, 1000, 60_000, 91 * DAY_MS]))
         made.append(
@@ -76,11 +84,13 @@ def logs(draw: st.DrawFn) -> list[Change]:
                 offset * 2,
                 draw(st.sampled_from([(1,), (2,), (), (49,)]))
                 or tuple(draw(st.lists(st.integers(0, 49), max_size=5))),
-                time_s=START_S + draw(st.integers(-400_000, 400_000)),
+                time_s=START_S + draw(st.integers(-spread_s, spread_s)),
                 event=draw(st.integers(0, 300)),
                 received_at_ms=received_at_ms,
-                number=draw(st.integers(0, 12)),
+                number=draw(st.sampled_from([*range(13), 7, 7, 7])),
                 reason=draw(st.sampled_from([0, 1, 2, 4, 8])),
+                personalization=draw(words),
+                shown=draw(st.sampled_from([(), (), (1, 2), (2, 3, 49)])),
             )
         )
     return made
@@ -107,6 +117,7 @@ def test_one_by_one_is_any_batch_split_byte_for_byte(log: list[Change], cuts: se
                 stored = profile.encode()
                 profile = Profile.decode(stored)
                 assert profile.guard == stored[GUARD]
+                assert not any(profile.is_new(old.position) for old in log[: index + 1]), "redelivered"
         assert profile.encode() == whole
 
 
@@ -115,13 +126,16 @@ def test_one_by_one_is_any_batch_split_byte_for_byte(log: list[Change], cuts: se
 def test_decode_gives_back_what_was_encoded(log: list[Change]) -> None:
     profile = apply_all(log, rules())
     again = Profile.decode(profile.encode())
-    for name in ("position", "counter", "events", "received_at_ms", "space_id", "space_epoch", "tombstone"):
+    names = "position counter events received_at_ms space_id space_epoch tombstone withheld"
+    for name in names.split():
         assert getattr(again, name) == getattr(profile, name)
-    for name in ("bank", "bank_weight", "ring", "seen", "duplicates"):
+    for name in ("bank", "bank_weight", "ring", "seen", "duplicates", "shown"):
         assert getattr(again, name).tobytes() == getattr(profile, name).tobytes()
     assert (np.diff(again.ring["time"].astype(np.int64)) >= 0).all()
     assert (np.diff(again.seen["day"].astype(np.int64)) >= 0).all()
     assert len(np.unique(again.seen[["fingerprint", "reason"]])) == len(again.seen) <= 16
+    assert (np.diff(again.shown["time"].astype(np.int64)) >= 0).all()
+    assert len(np.unique(again.shown["fingerprint"])) == len(again.shown)
     assert len(again.ring) <= RING_CAPACITY
     assert len(again.duplicates) <= DUPLICATES_CAPACITY
 
@@ -212,6 +226,35 @@ def test_deletion_leaves_a_header_alone_and_the_next_event_starts_anew() -> None
     assert again.counter == 22
 
 
+# Written before there were `shown`, `withheld` and one seen entry a reason: item 1 viewed and bought, item 2
+# bought, item 3 watched.
+OLD = bytes.fromhex(
+    "010002000200040001000000030000000300000000000000040000000000000007000000000000000100000003000400"
+    "04000000000000000368e5cf8b0100000000c03e0000b03f0000803f000090400000603f000040400100000000000000"
+    "00f153650000803e01020000000000000032f153650000803e05010000000000000080e557650000803e050300000000"
+    "0000008ae557650000803e0702000000db4c0201000000de4c0303000000de4c01e803000000000000e9030000000000"
+    "00ea03000000000000eb03000000000000"
+)
+
+
+def test_a_profile_of_an_older_version_is_read_and_goes_on() -> None:
+    profile = Profile.decode(OLD)
+    assert profile.encode() == OLD, "as it is, it is written as the older version reads it"
+    assert profile.bank.tolist() == [[0.375, 1.375], [1.0, 4.5]]
+    assert profile.ring["item"].tolist() == [1, 2, 1, 3]
+    assert profile.seen.tolist() == [(2, 19675, SEEN_BOUGHT), (1, 19678, 3), (3, 19678, SEEN_VIEWED)]
+    assert (profile.events, profile.withheld, len(profile.shown)) == (4, False, 0)
+    day_s = 86_400
+    profile.apply(change(10, (1,), time_s=19_690 * day_s), rules(Space("frozen", 7, 1, 2, (0.5, 1.0))))
+    assert profile.seen[["fingerprint", "day", "reason"]].tolist() == [
+        (2, 19675, SEEN_BOUGHT),
+        (1, 19678, SEEN_BOUGHT),
+        (3, 19678, SEEN_VIEWED),
+        (1, 19690, SEEN_VIEWED),
+    ]
+    assert len(profile.ring) == 5
+
+
 @pytest.mark.parametrize("data", [b"", b"\x02" + bytes(63), b"\x01" + bytes(30)])
 def test_an_unknown_layout_is_never_guessed(data: bytes) -> None:
     with pytest.raises(LayoutError):
@@ -271,9 +314,12 @@ def test_without_a_release_the_ring_waits_for_one() -> None:
 def test_sizes_stay_within_what_the_design_promises() -> None:
     space = Space("size", 9, 1, 64)
     small = apply_all([change(n, (n + 40,)) for n in range(20)], rules(space, 512))
-    full = apply_all([change(n, (n + 40,)) for n in range(600)], rules(space, 512))
+    many = [change(n, (n + 40,)) for n in range(600)]
+    full = apply_all([*many, change(600, (), shown=range(10_000, 10_200))], rules(space, 512))
     assert len(small.encode()) <= 2560
-    assert len(full.encode()) <= 9 * 1024
+    sections = (full.ring, full.seen, full.duplicates, full.shown)
+    assert [len(section) for section in sections] == [128, 512, 128, 128]
+    assert len(full.encode()) == 9180 <= 9 * 1024
 
 
 def test_latest_items_looks_back_from_the_events_time() -> None:

@@ -62,7 +62,8 @@ def test_lines_are_those_that_a_profile_gets(seed: int) -> None:
             Event(
                 **{name: getattr(found, name) for name in Event.__struct_fields__}
                 | {"timestamp": chance.randrange(2000), "rating": chance.choice((None, -1.0, 3.5, 99.0)),
-                   "value": chance.choice((None, 1e39, -2.0)), "price": chance.choice((None, 7.25))}
+                   "value": chance.choice((None, 1e39, -2.0)), "price": chance.choice((None, 7.25)),
+                   "consent": chance.choice((None, True))}
             )
         )  # fmt: skip
     url = f"memory://{uuid.uuid4().hex}"
