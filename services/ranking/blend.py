@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from services.ranking.aggregates import Aggregates
 from services.ranking.catalogue import Catalogue
-from services.ranking.demand import NEW_CANDIDATES, demand_of
+from services.ranking.demand import demand_of
 from services.ranking.evidence import RECENT_ITEMS, Evidence
 from services.ranking.model import ModelAnswer, OnnxModel
 from services.ranking.state import RankingState
@@ -27,8 +28,6 @@ FloatArray = NDArray[np.float32]
 RowArray = NDArray[np.int64]
 ScoreArray = NDArray[np.float64]
 
-MODEL_CANDIDATES: Final = 200
-SESSION_CANDIDATES: Final = 100  # nearest to the last item, while the session is warm
 SESSION_HALF_LIFE_S: Final = 1800.0  # analytics tools end a visit after half an hour, too
 SESSION_OVER: Final = 0.05  # below this factor (a little over two hours) the session says nothing
 SESSION_Z_MAX: Final = 5.0  # in a small category likeness has no upper end, and would drown all else
@@ -111,10 +110,18 @@ def session_vector(evidence: Evidence, catalogue: Catalogue) -> FloatArray | Non
 
 
 class Blend:
-    """One for_you list in the making: its sources, and the terms of its candidates."""
+    """One for_you list in the making: the user's vector, and the terms of its candidates."""
 
-    def __init__(self, state: RankingState, evidence: Evidence, answer: ModelAnswer | None) -> None:
-        """`answer` None: the model was late or is missing; the last items stand in for it."""
+    def __init__(
+        self,
+        state: RankingState,
+        evidence: Evidence,
+        answer: ModelAnswer | None,
+        weights: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        """`answer` None: the model was late or is missing; the last items stand in for it. `weights` are
+        those of a scenario; before them those of the release count, before these WEIGHTS.
+        """
         catalogue = state.catalogue
         self._state = state
         self._demand = demand_of(state)
@@ -129,7 +136,7 @@ class Blend:
         self._warmth = warmth_of(evidence)
         self._last_row = last_row_of(evidence, catalogue) if self._warmth else -1
         release = catalogue.release
-        self._weights = {**WEIGHTS, **(release.manifest.blend if release is not None else {})}
+        self._weights = {**WEIGHTS, **(release.manifest.blend if release is not None else {}), **weights}
 
     @property
     def founded(self) -> bool:
@@ -144,19 +151,15 @@ class Blend:
             self._from_model if answer.user_vector is not None else len(answer.scores) > 0
         )
 
-    def rows(self) -> RowArray:
-        """The union of all sources, sorted, each row once."""
-        catalogue, repeats = self._state.catalogue, self._evidence.repeats
-        mark = self._demand.candidates.copy()
-        mark[self._neighbours.rows] = True
-        mark[list(repeats)] = True
-        if self._answer is not None:
-            mark[catalogue.rows_of_indices(self._answer.item_indices[:MODEL_CANDIDATES])] = True
-        if self._user is not None:
-            mark[catalogue.nearest_new(self._user, NEW_CANDIDATES)] = True
-        if self._last_row >= 0:
-            mark[catalogue.nearest(self._last_row)[:SESSION_CANDIDATES]] = True
-        return mark[:-1].nonzero()[0]  # row -1, no item of the catalogue, fell on the last place
+    @property
+    def user(self) -> FloatArray | None:
+        """The user's vector f32[d], of the model or of the last items; None where there is none."""
+        return self._user
+
+    @property
+    def last_row(self) -> int:
+        """The row of the last item while the session is warm, else -1."""
+        return self._last_row
 
     @property
     def neighbours(self) -> Neighbours:

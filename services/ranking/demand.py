@@ -12,11 +12,6 @@ from services.ranking.aggregates import Aggregates
 from services.ranking.catalogue import Catalogue
 from services.ranking.state import RankingState
 
-TRENDING_CANDIDATES: Final = 100
-POPULAR_CANDIDATES: Final = 200
-LIVELY_TRENDING: Final = 50  # that a trained ranker gets; each costs it a row of features
-LIVELY_POPULAR: Final = 100  # most of what a grocery sells are a few hundred things
-NEW_CANDIDATES: Final = 32
 TRENDING_PLACES: Final = 100  # the best so many are called trending
 POPULAR_PLACES: Final = 200
 NEW_POPULARITY: Final = 0.0
@@ -32,20 +27,9 @@ class Demand:
         # Looked up when a row is first asked for: a deep snapshot must not hold up the answer that meets it.
         self._log_counts = np.full(catalogue.row_count, np.nan)
         self._trends = np.full(catalogue.row_count, np.nan)
-        # Rows that every for_you looks at; one place more, for row -1.
-        self.candidates = np.zeros(catalogue.row_count + 1, dtype=np.bool_)
-        trending, popular = map(catalogue.rows_of_top, (aggregates.trending, aggregates.popular))
         # A new item has had no chance to be popular: for_you takes it to be as popular as the mean, at least.
         self.least = np.full(catalogue.row_count, -np.inf)
         self.least[catalogue.new_rows()] = NEW_POPULARITY
-        self.candidates[trending[:TRENDING_CANDIDATES]] = True
-        self.candidates[popular[:POPULAR_CANDIDATES]] = True
-        # Those among them that a trained ranker does not find by itself.
-        self.lively = np.zeros(catalogue.row_count + 1, dtype=np.bool_)
-        self.lively[trending[:LIVELY_TRENDING]] = True
-        self.lively[popular[:LIVELY_POPULAR]] = True
-        new = catalogue.newest()[:NEW_CANDIDATES]
-        self.candidates[new] = self.lively[new] = True
         # Rows that are called so.
         self.trending = frozenset(catalogue.places_of_keys(aggregates.trending.top(TRENDING_PLACES)).tolist())
         self.popular = frozenset(catalogue.places_of_keys(aggregates.popular.top(POPULAR_PLACES)).tolist())

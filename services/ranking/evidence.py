@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from services.kernel.change import reason_of
 from services.kernel.event_type import EventType
-from services.kernel.profile import SEEN_DISLIKED, SEEN_FINISHED, Profile
+from services.kernel.profile import Profile
 from services.ranking.catalogue import Catalogue
 
 RowArray = NDArray[np.int64]
@@ -18,16 +19,7 @@ RowArray = NDArray[np.int64]
 RECENT_ITEMS: Final = (
     10  # distinct items whose neighbours are candidates; more add little, each costs a look-up
 )
-# What hides an item from a scenario. Nothing that was bought or viewed is hidden by default: in a shop a
-# fifth of what comes next has been there before, groceries more. A film that was finished is not for_you
-# again.
-SEEN_POLICY: Final[Mapping[str, int]] = {
-    "for_you": SEEN_DISLIKED | SEEN_FINISHED,
-    "recently_viewed": 0,
-    "similar": SEEN_DISLIKED,
-    "trending": SEEN_DISLIKED,
-    "popular": SEEN_DISLIKED,
-}
+DAY_S: Final = 86_400.0
 # How much each earlier event with an item says that it will be wanted again; what is not named, as a view.
 REPEAT_WEIGHTS: Final[Mapping[int, float]] = {
     EventType.VIEW: 0.25,
@@ -125,12 +117,45 @@ def viewed(profile: Profile, catalogue: Catalogue) -> list[RecentItem]:
     return list(latest.values())
 
 
-def hidden(profile: Profile | None, scenario: str, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Which item keys the scenario hides from this subject (by fingerprint: 32 bits of the key)."""
-    mask = SEEN_POLICY.get(scenario, SEEN_DISLIKED)
-    if profile is None or not mask or not len(seen := profile.seen):
-        return np.zeros(keys.shape, dtype=np.bool_)
-    hiding = seen["fingerprint"][(seen["reason"] & mask) != 0]
-    if not len(hiding):
-        return np.zeros(keys.shape, dtype=np.bool_)
-    return np.isin(keys.astype(np.uint32), hiding)
+class Hidden(NamedTuple):
+    """What a scenario hides from one subject, by fingerprint: the low 32 bits of an item's key."""
+
+    fingerprints: NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, profile: Profile | None, hide: Mapping[int, float], now_ms: int) -> Hidden:
+        """`hide` says of each SEEN_ bit for how long its items are hidden, s.
+
+        Marks know the day alone, so windows of a day and more are counted in whole days; shorter ones are
+        read from the ring.
+        """
+        if profile is None or not hide:
+            return _NOTHING_HIDDEN
+        found = [
+            _recently(profile, bit, now_ms / 1000 - span_s) for bit, span_s in hide.items() if span_s < DAY_S
+        ]
+        if len(seen := profile.seen):
+            hiding = np.zeros(len(seen), dtype=np.bool_)
+            for bit, span_s in hide.items():
+                if span_s >= DAY_S:
+                    first_day = max(0.0, now_ms / 1000 - span_s) // DAY_S if span_s != np.inf else 0
+                    hiding |= ((seen["reason"] & bit) != 0) & (seen["day"] >= first_day)
+            found.append(seen["fingerprint"][hiding])
+        return cls(np.concatenate(found)) if found else _NOTHING_HIDDEN
+
+    def has(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Which of the item keys are hidden; same shape."""
+        if not len(self.fingerprints):
+            return np.zeros(keys.shape, dtype=np.bool_)
+        return np.isin(keys.astype(np.uint32), self.fingerprints)
+
+
+_NOTHING_HIDDEN: Final = Hidden(np.zeros(0, dtype=np.uint32))
+
+
+def _recently(profile: Profile, bit: int, since_s: float) -> NDArray[np.uint32]:
+    """Fingerprints of the ring's items that got a SEEN_ mark since then."""
+    ring = profile.ring
+    ring = ring[ring["time"] >= since_s]
+    keys = [item for item, _, _, number in ring.tolist() if reason_of(number) == bit]
+    return np.array(keys, dtype=np.uint64).astype(np.uint32)

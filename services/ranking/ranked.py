@@ -1,4 +1,4 @@
-"""Retrieval and features of a trained release's for_you: what the ranker is asked about."""
+"""A trained release's for_you: what followed the last items, and what the ranker is asked about."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.ranking.blend import Neighbours
-from services.ranking.demand import NEW_CANDIDATES, demand_of
+from services.ranking.demand import demand_of
 from services.ranking.evidence import Evidence
 from services.ranking.features import FloatArray, Sources, features_of
 from services.ranking.model import ModelAnswer
@@ -20,10 +20,11 @@ RowArray = NDArray[np.int64]
 NETWORK_CANDIDATES: Final = 100  # with 200 the lists are no better, and cost as much more
 FOLLOWED_ITEMS: Final = 5  # last items whose transitions are candidates
 FOLLOWERS: Final = 40  # of each of them, in each direction
+_NO_INDICES: Final = np.zeros(0, dtype=np.int64)
 
 
 class Ranked:
-    """One for_you list in the making. The trainer asks the same two questions as `rank`."""
+    """One for_you list in the making. The trainer asks the same questions as `rank`."""
 
     def __init__(
         self,
@@ -48,21 +49,14 @@ class Ranked:
             neighbours.share,
         )
 
-    def rows(self) -> RowArray:
-        """The union of all sources, sorted, each row once."""
-        sources, catalogue = self._sources, self._catalogue
-        mark = sources.demand.lively.copy()
-        mark[sources.together_rows] = True
-        mark[list(sources.evidence.had)] = True
-        answer = sources.answer
-        found: list[NDArray[Any]] = [answer.item_indices[:NETWORK_CANDIDATES]]
+    def followers(self) -> RowArray:
+        """Rows of what came before and after the last items; -1 for what is in no catalogue."""
+        sources = self._sources
+        found: list[NDArray[Any]] = [_NO_INDICES]
         for table in (sources.tables.forward, sources.tables.backward):
             if table is not None:
                 found += [table.row(index, FOLLOWERS) for index in sources.recent[:FOLLOWED_ITEMS]]
-        mark[catalogue.rows_of_indices(np.concatenate(found))] = True
-        if answer.user_vector is not None:
-            mark[catalogue.nearest_new(answer.user_vector, NEW_CANDIDATES)] = True
-        return mark[:-1].nonzero()[0]  # row -1, no item of the catalogue, fell on the last place
+        return self._catalogue.rows_of_indices(np.concatenate(found))
 
     def features(self, rows: RowArray) -> FloatArray:
         """f32[n, len(FEATURES)] of rising `rows`."""

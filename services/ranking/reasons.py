@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Final
 
 import numpy as np
 
-from services.kernel.event_type import EventType
 from services.kernel.item import Item
 from services.ranking.blend import Candidates
+from services.ranking.catalogue import Catalogue
 from services.ranking.demand import NEW_POPULARITY, demand_of
 from services.ranking.evidence import Evidence, RecentItem
+from services.ranking.reason_texts import DEEDS, OTHER, LanguageTexts
 from services.ranking.state import RankingState, Reason
 
 # A cosine from which two items are called alike; below it they may share little more than a brand and a
 # price.
 ALIKE_COSINE: Final = 0.7
-
-_LOOKED: Final = frozenset({EventType.VIEW, EventType.CLICK})
-_DEED: Final[Mapping[int, str]] = {
-    EventType.PURCHASE: "you bought",
-    EventType.CART_ADD: "you put into your cart",
-    EventType.LIKE: "you like",
-    EventType.VIDEO_START: "you watched",
-    EventType.VIDEO_PROGRESS: "you watched",
-    EventType.VIDEO_COMPLETE: "you watched",
-    EventType.RATING: "you rated",
-    EventType.SHARE: "you shared",
-}
-
-TRENDING: Final = Reason("trending", "Many people turn to this right now")
-POPULAR: Final = Reason("popular", "Popular over the last weeks")
-CATALOGUE: Final = Reason("catalogue", "From the catalogue")
-NEW: Final = Reason("new", "New in the catalogue")
-TASTE: Final = Reason("taste", "Close to your recent choices")
 
 
 def title_of(item: Item) -> str:
@@ -43,14 +26,52 @@ def title_of(item: Item) -> str:
     return item.title or item.item_id
 
 
+class Say:
+    """Makes reasons, in the language of one request."""
+
+    def __init__(self, catalogue: Catalogue, texts: LanguageTexts) -> None:
+        self._catalogue = catalogue
+        self._text = texts.text
+
+    def plain(self, code: str) -> Reason:
+        """A reason that names nothing."""
+        return Reason(code, self._text(code))
+
+    def about(self, code: str, row: int, type_number: int | None = None) -> Reason:
+        """A reason that names an item, -1: one in no catalogue; and what the subject did with it."""
+        deed = None if type_number is None else DEEDS.get(type_number)
+        if row < 0:
+            return Reason(code, self._text(code, deed=deed))
+        item = self._catalogue.item(row)
+        return Reason(code, self._text(code, item=title_of(item), deed=deed), item.item_id)
+
+    def did(self, type_number: int) -> Reason:
+        """The newest thing that the subject did with an item of `recently_viewed`."""
+        return Reason("recently_viewed", self._text("recently_viewed", deed=DEEDS.get(type_number, OTHER)))
+
+    def had_before(self, evidence: Evidence, row: int) -> Reason:
+        """The subject had to do with this very item before."""
+        code = "bought_before" if row in evidence.bought else "viewed_before"
+        return Reason(code, self._text(code), self._catalogue.id_of(row))
+
+    def shelf(self, code: str, path: Sequence[str], item_id: str | None = None) -> Reason:
+        """A reason that names a category, and the item that led to it."""
+        return Reason(code, self._text(code, category=path[-1]), item_id, " > ".join(path))
+
+    def place(self, code: str, *, country: str | None = None, device: str | None = None) -> Reason:
+        """Popular where the request comes from."""
+        return Reason(code, self._text(code, country=country, device=device))
+
+
 class Reasons:
     """Finds the reasons of the lines of one answer. Looks at the catalogue only for items that are shown."""
 
     def __init__(
-        self, state: RankingState, evidence: Evidence, candidates: Candidates, places: list[int]
+        self, state: RankingState, evidence: Evidence, candidates: Candidates, places: list[int], say: Say
     ) -> None:
         """`places` are those of the lines in `candidates`."""
         self._catalogue = state.catalogue
+        self._say = say
         self._demand = demand_of(state)
         self._evidence = evidence
         self._rows: list[int] = candidates.rows[places].tolist()
@@ -72,26 +93,22 @@ class Reasons:
             if worths[way] > 0 and (reason := ways[way](line)) is not None:
                 return reason
         if self._demand.least[self._rows[line]] == NEW_POPULARITY:
-            return NEW
-        return self._wanted(line) or self._alike(line) or CATALOGUE
+            return self._say.plain("new")
+        return self._wanted(line) or self._alike(line) or self._say.plain("catalogue")
 
     def _repeat(self, line: int) -> Reason | None:
         """The subject had to do with this very item before."""
         row = self._rows[line]
         if row not in self._evidence.repeats:
             return None
-        item_id = self._catalogue.id_of(row)
-        if row in self._evidence.bought:
-            return Reason("bought_before", "You bought this before", item_id)
-        return Reason("viewed_before", "You looked at this before", item_id)
+        return self._say.had_before(self._evidence, row)
 
     def _chosen_with(self, line: int) -> Reason | None:
         """Others chose it together with one of the subject's recent items."""
         place = self._led_by[line]
         if place < 0 or (source := self._evidence.recent[place]).row < 0:
             return None
-        item = self._catalogue.item(source.row)
-        return Reason("chosen_with_item", f"Often chosen together with {title_of(item)}", item.item_id)
+        return self._say.about("chosen_with_item", source.row)
 
     def _alike(self, line: int) -> Reason | None:
         """Its metadata is close to a recent item's, or it shares a category with one, or it is near to them
@@ -102,30 +119,27 @@ class Reasons:
         best, cosine = self._nearest[0][line], self._nearest[1][line]
         if cosine >= ALIKE_COSINE:
             return self._similar.get(best) or self._similar_to(best)
-        return self._same_category(self._rows[line]) or (TASTE if cosine > 0 else None)
+        return self._same_category(self._rows[line]) or (self._say.plain("taste") if cosine > 0 else None)
 
     def _similar_to(self, place: int) -> Reason:
         source = self._sources[place]
-        item = self._catalogue.item(source.row)
-        deed = _deed(source.type_number)
-        text = f"Similar to {title_of(item)}{f', which {deed}' if deed else ''}"
-        reason = self._similar[place] = Reason("similar_to_item", text, item.item_id)
+        reason = self._say.about("similar_to_item", source.row, source.type_number)
+        self._similar[place] = reason
         return reason
 
     def _same_category(self, row: int) -> Reason | None:
         for path in self._catalogue.item(row).categories:
             for source in self._by_category.get(tuple(path), ()):
                 if source != row:
-                    text = f"Because you turned to {path[-1]}"
-                    return Reason("same_category", text, self._catalogue.id_of(source), " > ".join(path))
+                    return self._say.shelf("same_category", path, self._catalogue.id_of(source))
         return None
 
     def _wanted(self, line: int) -> Reason | None:
         """Many want it: now, or over the last weeks."""
         row = self._rows[line]
         if row in self._demand.trending:
-            return TRENDING
-        return POPULAR if row in self._demand.popular else None
+            return self._say.plain("trending")
+        return self._say.plain("popular") if row in self._demand.popular else None
 
     @cached_property
     def _sources(self) -> list[RecentItem]:
@@ -149,14 +163,3 @@ class Reasons:
         cosines = (mine @ others.T) / np.maximum(lengths, 1e-9)
         cosines[(rows[:, None] == sources) | ~has[:, None]] = -1.0
         return cosines.argmax(axis=1).tolist(), cosines.max(axis=1).tolist()
-
-
-def _deed(type_number: int) -> str:
-    """What the subject did with an item; nothing for a type of the deployment's own."""
-    return _DEED.get(type_number, "you looked at" if type_number in _LOOKED else "")
-
-
-def recently_viewed(type_number: int) -> Reason:
-    """Why an item stands under `recently_viewed`: the newest thing that the subject did with it."""
-    deed = _deed(type_number)
-    return Reason("recently_viewed", f"{deed[0].upper()}{deed[1:]} this" if deed else "Of your recent items")

@@ -1,4 +1,4 @@
-"""What may stand in a list: in the catalogue, servable, not excluded, not hidden, one of each group."""
+"""What may stand in a list: in the catalogue, servable, matched, not excluded, not hidden, one of a group."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ from numpy.typing import NDArray
 from services.kernel.ids import item_key
 from services.kernel.profile import Profile
 from services.ranking.catalogue import Catalogue
-from services.ranking.evidence import hidden
+from services.ranking.evidence import Hidden
 from services.ranking.state import RankRequest
 
 RowArray = NDArray[np.int64]
+KeyArray = NDArray[np.uint64]
+Mask = NDArray[np.bool_]
 
 
 class Rules:
     """The rules of one request. `allowed` filters many rows; `take` admits one row and remembers it."""
 
-    def __init__(self, catalogue: Catalogue, profile: Profile | None, request: RankRequest) -> None:
+    def __init__(
+        self, catalogue: Catalogue, profile: Profile | None, request: RankRequest, mask: Mask | None = None
+    ) -> None:
+        """`mask` says by row what the scenario's filter lets in; None: everything."""
         self.catalogue = catalogue
+        self.mask = mask
         self.excluded_keys = frozenset(item_key(item_id) for item_id in request.exclude)
         # The rows that the request lets in, in its order; None: all of them.
         self.candidates: list[int] | None = None
@@ -26,25 +32,42 @@ class Rules:
             found = (catalogue.row_of(item_id) for item_id in dict.fromkeys(request.candidates))
             self.candidates = [row for row in found if row >= 0]
         self._only = None if self.candidates is None else np.array(sorted(self.candidates), dtype=np.int64)
-        self._profile = profile
-        self._request = request
+        self._now_ms = request.now_ms
+        self._hidden = Hidden.of(profile, request.scenario.hide, request.now_ms)
         self._taken = {row for item_id in request.exclude if (row := catalogue.row_of(item_id)) >= 0}
         self._excluded = np.array(sorted(self._taken), dtype=np.int64)
+        self._shown = np.array(sorted(request.shown), dtype=np.uint32)
+        self._one_per_group = request.scenario.one_per_group
         self._groups: set[int] = set()
 
-    def allowed(self, rows: RowArray) -> NDArray[np.bool_]:
-        """Which rows may be shown to this subject."""
-        allowed = self.catalogue.servable(rows, self._request.now_ms)
-        allowed &= ~hidden(self._profile, self._request.scenario, self.catalogue.keys[rows])
+    def allowed(self, rows: RowArray) -> Mask:
+        """Which rows may be shown to this subject; row -1 may not."""
+        keys = self.catalogue.keys[rows]
+        allowed = self.may_be_shown(rows)
+        allowed &= ~self._hidden.has(keys)
+        if len(self._shown):
+            allowed &= ~np.isin(keys.astype(np.uint32), self._shown)
+        return allowed
+
+    def may_be_shown(self, rows: RowArray) -> Mask:
+        """`allowed` whatever this subject has seen: what holds for pinned items too."""
+        allowed = self.catalogue.servable(rows, self._now_ms) & (rows >= 0)
+        if self.mask is not None:
+            allowed &= self.mask[rows]
         if len(self._excluded):
             allowed &= ~np.isin(rows, self._excluded)
         if self._only is not None:
             allowed &= np.isin(rows, self._only)
         return allowed
 
+    def allows_key(self, key: int) -> bool:
+        """Whether an item that is in no catalogue may be shown: nothing is known of it but its key."""
+        unlimited = self.mask is None and self.candidates is None
+        return unlimited and key not in self.excluded_keys and (key & 0xFFFFFFFF) not in self._shown
+
     def take(self, row: int) -> bool:
         """Admit an allowed row: False where it, or another of its group, stands in the list already."""
-        group = int(self.catalogue.group[row])
+        group = int(self.catalogue.group[row]) if self._one_per_group else 0
         if row in self._taken or group in self._groups:
             return False
         self._taken.add(row)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from services.ranking.aggregates import Aggregates
 from services.ranking.catalogue import Catalogue
 from services.ranking.model import OnnxModel
-
-FOR_YOU = "for_you"
-RECENTLY_VIEWED = "recently_viewed"
-SIMILAR = "similar"
-TRENDING = "trending"
-POPULAR = "popular"
-SCENARIOS = (FOR_YOU, RECENTLY_VIEWED, SIMILAR, TRENDING, POPULAR)
+from services.ranking.reason_texts import LanguageTexts, built_in_texts
+from services.ranking.scenario import Scenario
+from services.ranking.scenario_file import built_in
 
 # The steps of the ladder, as `strategy` names them; a scenario may start below the first.
 LADDER = ("model", "session", "trending", "popular", "catalogue")
 
-MAX_N = 200  # items of an answer; the candidates that the blend sorts are a few times that
+MAX_N = 200  # items of an answer; the candidates that a ranker sorts are a few times that
 
 
 @dataclass(slots=True)
@@ -41,11 +38,19 @@ class RankRequest:
     """One list to make. `candidates` None: the whole catalogue. Times are Unix ms."""
 
     now_ms: int
-    scenario: str = FOR_YOU
+    scenario: Scenario = field(default_factory=lambda: built_in()["for_you"])
     n: int = 10
     item_id: str | None = None
-    exclude: frozenset[str] = field(default_factory=frozenset)
+    exclude: frozenset[str] = frozenset()
     candidates: tuple[str, ...] | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+    # What former pages showed: the low 32 bits of item keys.
+    shown: frozenset[int] = frozenset()
+    explain: bool = False
+    # The language of the reasons.
+    texts: LanguageTexts = field(default_factory=lambda: built_in_texts().of(None))
+    # Where `then` of a scenario is looked up.
+    scenarios: Mapping[str, Scenario] = field(default_factory=built_in)
 
 
 class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -64,7 +69,7 @@ class RankedItem(NamedTuple):
     """One line of an answer. `row` is the catalogue's row, -1 for an item in no catalogue (`key` names it).
 
     `item_id` is None only for such an item: the store's registry has its id. `score` falls down the list and
-    compares within one answer only.
+    compares within one answer only. `explain` is there where the request asked for it.
     """
 
     item_id: str | None
@@ -72,6 +77,27 @@ class RankedItem(NamedTuple):
     row: int
     score: float
     reason: Reason
+    explain: dict[str, Any] | None = None
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """A value that no item has, or a property that cannot be filtered by; `problem` says what was meant."""
+
+    field: str
+    value: Any
+    problem: str
+
+
+class FilterNote(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a filter did. `matched` counts the items of the catalogue that it lets in; `relaxed` names the
+    fields whose conditions were dropped because too little was left; `unknown` the values that no item has;
+    `missing` the variables that the request did not bring.
+    """
+
+    matched: int
+    relaxed: tuple[str, ...] = ()
+    unknown: tuple[Unknown, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 class Ranking(NamedTuple):
@@ -82,3 +108,4 @@ class Ranking(NamedTuple):
     items: list[RankedItem]
     strategy: str
     release: str | None
+    filter: FilterNote | None = None

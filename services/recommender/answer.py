@@ -20,15 +20,16 @@ from services.kernel.item import Item
 from services.kernel.position import Position
 from services.kernel.profile import Profile
 from services.kernel.recommendation_id import encode_recommendation_id
-from services.ranking.evidence import RECENT_ITEMS
+from services.ranking.gather import rows_read
 from services.ranking.inputs import ModelQuestion
 from services.ranking.model import ModelAnswer
 from services.ranking.rank import rank, wants_model
 from services.ranking.state import RankedItem, Ranking, RankingState, RankRequest, Reason
 from services.recommender.batching import BusyError
+from services.recommender.cursor import next_cursor
 from services.recommender.deadline import Deadline, LateError, within
 from services.recommender.profiles import all_alive, rules_of, view_of
-from services.recommender.query import Query, QueryError, Row, Scenario
+from services.recommender.query import Query, QueryError, Row
 from services.recommender.state import State, now_ms
 from services.store.errors import StoreError
 
@@ -37,8 +38,6 @@ log = logging.getLogger(__name__)
 # Rows of co-visitation and names of unknown items are small extras: the model and the rest come first.
 EXTRA_SHARE = 0.3
 MODEL_SHARE = 0.8
-# Ranking follows this many of the last items, and skips some kinds of events on the way to them.
-NEIGHBOURS_OF = RECENT_ITEMS + 4
 # A release may be swapped while the model runs or items are fetched; its answer then fits no catalogue and is
 # asked again, once.
 MODEL_TRIES = 2
@@ -67,7 +66,7 @@ async def answer(state: State, query: Query, until: Deadline) -> Answer:
     shaped = []
     for row in query.lists():
         shaped.append(_shape(state, row, _catalogue_order(state, row.n, query.exclude), query, {}))
-        state.tally.answered(row.scenario.value, "catalogue")
+        state.tally.answered(row.scenario.name, "catalogue")
     facts = {**_subjects(query), "profile_events": 0, "profile_age_ms": None, "fresh": False}
     return Answer(_content(query, shaped, facts), None, until.server_timing())
 
@@ -77,7 +76,7 @@ async def _answer(state: State, query: Query, until: Deadline) -> Answer:
     profile, position, facts = await _who(state, query, until, moment_ms)
     lists = query.lists()
     requests = [_request(query, row, moment_ms) for row in lists]
-    await _neighbours(state, profile, lists, until)
+    await _neighbours(state, profile, requests, until)
     until.mark("store")
     rankings = await _rank_all(state, profile, requests, query.dedupe and bool(query.rows), until)
     names = await _names(state, rankings, until)
@@ -85,7 +84,7 @@ async def _answer(state: State, query: Query, until: Deadline) -> Answer:
     shaped = [_shape(state, row, ranking, query, names) for row, ranking in made]
     until.mark("rank")
     for row, ranking in made:
-        state.tally.answered(row.scenario.value, ranking.strategy)
+        state.tally.answered(row.scenario.name, ranking.strategy)
     state.tally.stages(until.stages_ms, facts["profile_age_ms"])
     return Answer(_content(query, shaped, facts), position, until.server_timing())
 
@@ -143,19 +142,28 @@ def _vector_of(state: State) -> VectorOf:
 def _request(query: Query, row: Row, moment_ms: int) -> RankRequest:
     return RankRequest(
         now_ms=moment_ms,
-        scenario=row.scenario.value,
+        scenario=row.scenario,
         n=row.n,
         item_id=row.item_id,
         exclude=query.exclude,
         candidates=query.candidates,
+        context=query.context,
+        shown=query.shown | row.shown,
+        explain=query.explain,
+        texts=query.scenarios.texts.of(_language(query)),
+        scenarios=query.scenarios.by_name,
     )
 
 
-async def _neighbours(state: State, profile: Profile | None, lists: Sequence[Row], until: Deadline) -> None:
-    keys: dict[int, None] = {item_key(row.item_id): None for row in lists if row.item_id is not None}
-    if profile is not None and any(row.scenario in {Scenario.FOR_YOU, Scenario.SIMILAR} for row in lists):
-        latest = dict.fromkeys(profile.ring["item"][::-1].tolist())
-        keys.update(dict.fromkeys(list(latest)[:NEIGHBOURS_OF]))
+def _language(query: Query) -> str | None:
+    language = query.context.get("language")
+    return language if isinstance(language, str) else None
+
+
+async def _neighbours(
+    state: State, profile: Profile | None, requests: Sequence[RankRequest], until: Deadline
+) -> None:
+    keys = {key: None for request in requests for key in rows_read(profile, request)}
     if not keys or state.live.trouble is not None:
         return
     try:
@@ -305,16 +313,21 @@ def _shape(state: State, row: Row, ranking: Ranking, query: Query, names: dict[i
             "rank": len(items) + 1,
             "reason": ranked.reason,
         }
+        if ranked.explain is not None:
+            shaped["explain"] = ranked.explain
         if query.fields:
             item = catalogue.get(item_id)
             shaped.update({name: getattr(item, name, None) for name in query.fields})
         items.append(shaped)
     release = ranking.release or ""
+    more = {} if ranking.filter is None else {"filter": ranking.filter}
     return {
         "id": row.id,
         "items": items,
-        "recommendation_id": encode_recommendation_id(now_ms(), row.scenario.value, release, ARM),
-        "scenario": row.scenario.value,
+        **more,
+        "next_cursor": next_cursor(query.shown | row.shown, ranking, row.n),
+        "recommendation_id": encode_recommendation_id(now_ms(), row.scenario.name, release, ARM),
+        "scenario": row.scenario.name,
         "strategy": ranking.strategy,
         "release": ranking.release,
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.recommender.query import DEFAULT_N, MAX_CANDIDATES, MAX_N, MAX_RECENT, MAX_ROWS, Scenario
+from services.ranking.scenario_file import built_in
+from services.recommender.query import DEFAULT_N, MAX_CANDIDATES, MAX_N, MAX_RECENT, MAX_ROWS
 
 EXAMPLE_ANSWER: dict[str, Any] = {
     "items": [
@@ -54,7 +55,7 @@ AFTER = (
     "a position from the 202 of an event of this user: wait for it, inside the deadline; `fresh` says "
     "whether it was reached. Positions of items say nothing here"
 )
-_SCENARIO: dict[str, Any] = {"type": "string", "enum": [scenario.value for scenario in Scenario]}
+_SCENARIO: dict[str, Any] = {"type": "string", "examples": list(built_in())}
 RECOMMEND_PARAMETERS: list[dict[str, Any]] = [
     parameter(
         "n", {"type": "integer", "minimum": 1, "maximum": MAX_N, "default": DEFAULT_N}, "how many items"

@@ -18,9 +18,10 @@ from services.kernel.profile import Profile
 from services.ranking.aggregates import Aggregates
 from services.ranking.catalogue import Catalogue
 from services.ranking.evidence import RECENT_ITEMS
+from services.ranking.gather import sources_of
 from services.ranking.model import ModelAnswer, OnnxModel
 from services.ranking.ranked import FOLLOWED_ITEMS, FOLLOWERS, NETWORK_CANDIDATES
-from services.ranking.state import SIMILAR, RankRequest
+from services.ranking.state import RankRequest
 from services.store.catalogue import CatalogueReader
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class FirstItems:
             keys |= dict.fromkeys(map(item_key, request.candidates or ()))
         keys |= dict.fromkeys(self._from_release(latest, answers))
         await self.want(keys)
-        similar = [request for request in requests if request.scenario == SIMILAR]
+        similar = [request for request in requests if "similar" in sources_of(request)]
         if similar:  # what is nearest is known once the item itself is here
             await self.want(self._nearest_to(asked or latest[:1]))
 

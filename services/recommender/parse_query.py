@@ -13,8 +13,11 @@ from services.kernel.malformed import explain_json_error
 from services.kernel.nearest import nearest
 from services.kernel.position import Position
 from services.kernel.timestamps import TimestampError, read_timestamp_ms
+from services.ranking.scenario import Scenario
+from services.ranking.scenario_file import Scenarios
 from services.recommender.query import (
     DEFAULT_N,
+    FOR_YOU,
     MAX_CANDIDATES,
     MAX_CONTEXT,
     MAX_CONTEXT_CHARS,
@@ -26,7 +29,6 @@ from services.recommender.query import (
     QueryError,
     RecentItem,
     Row,
-    Scenario,
 )
 
 GET_NAMES = frozenset({"n", "scenario", "exclude", "item_id", "fields", "after", "anonymous_id"})
@@ -42,7 +44,10 @@ _ROW_NAMES = frozenset({"id", "scenario", "n", "item_id"})
 
 
 def from_parameters(
-    user_id: str | None, parameters: Iterable[tuple[str, str]], fields: frozenset[str]
+    user_id: str | None,
+    parameters: Iterable[tuple[str, str]],
+    fields: frozenset[str],
+    scenarios: Scenarios,
 ) -> Query:
     """The Query of a GET. `fields` are the catalogue fields there are. Raises QueryError."""
     given: dict[str, list[str]] = {}
@@ -61,7 +66,8 @@ def from_parameters(
         user_id=None if user_id is None else identifier(user_id, "user_id"),
         anonymous_id=_optional_id(first, "anonymous_id"),
         n=_count(n, "n"),
-        scenario=_scenario(first.get("scenario"), "scenario"),
+        scenario=_scenario(first.get("scenario"), "scenario", scenarios),
+        scenarios=scenarios,
         item_id=_optional_id(first, "item_id"),
         exclude=_ids(_split(given.get("exclude", [])), "exclude", MAX_EXCLUDE),
         fields=_fields(_split(given.get("fields", [])), fields),
@@ -69,7 +75,7 @@ def from_parameters(
     )
 
 
-def from_body(body: bytes, fields: frozenset[str]) -> Query:
+def from_body(body: bytes, fields: frozenset[str], scenarios: Scenarios) -> Query:
     """The Query of a POST. Raises QueryError."""
     try:
         given = msgspec.json.decode(body) if body.strip() else {}
@@ -85,7 +91,8 @@ def from_body(body: bytes, fields: frozenset[str]) -> Query:
         user_id=_optional_id(given, "user_id"),
         anonymous_id=_optional_id(given, "anonymous_id"),
         n=_count(given.get("n", DEFAULT_N), "n"),
-        scenario=_scenario(given.get("scenario"), "scenario"),
+        scenario=_scenario(given.get("scenario"), "scenario", scenarios),
+        scenarios=scenarios,
         item_id=_optional_id(given, "item_id"),
         exclude=_ids(_array(given, "exclude", MAX_EXCLUDE), "exclude", MAX_EXCLUDE),
         fields=_fields(_fields_array(given), fields),
@@ -134,10 +141,10 @@ def _count(raw: object, name: str) -> int:
     return raw
 
 
-def _scenario(raw: object, name: str) -> Scenario:
+def _scenario(raw: object, name: str, scenarios: Scenarios) -> Scenario:
+    known = scenarios.by_name
     if raw is None:
-        return Scenario.FOR_YOU
-    known = [scenario.value for scenario in Scenario]
+        return known[FOR_YOU]
     if not isinstance(raw, str) or raw not in known:
         near = nearest(str(raw), known)
         raise QueryError(
@@ -145,7 +152,7 @@ def _scenario(raw: object, name: str) -> Scenario:
             "unknown_scenario",
             f"{name}: {str(raw)[:64]!r} is no scenario; did you mean {near!r}? There are: {', '.join(known)}",
         )
-    return Scenario(raw)
+    return known[raw]
 
 
 def _after(raw: object) -> Position | None:
@@ -208,7 +215,7 @@ def _row(raw: object, at: int, query: Query) -> Row:
     if not isinstance(raw, dict):
         _wrong(name, 'an object like {"id": "top", "scenario": "trending", "n": 10}')
     _only(raw, _ROW_NAMES, name)
-    scenario = _scenario(raw.get("scenario"), f"{name}.scenario")
+    scenario = _scenario(raw.get("scenario"), f"{name}.scenario", query.scenarios)
     return Row(
         id=identifier(raw.get("id", f"{at}"), f"{name}.id"),
         scenario=scenario,

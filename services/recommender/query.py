@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from services.kernel.position import Position
+from services.ranking.scenario import Scenario
+from services.ranking.scenario_file import Scenarios, built_in, built_in_scenarios
 
 MAX_N = 200
 DEFAULT_N = 10
@@ -17,25 +18,7 @@ MAX_RECENT = 100  # events that the log may not have seen; a ring has 128 places
 MAX_ROWS = 12  # lists of one page
 MAX_CONTEXT = 32  # entries
 MAX_CONTEXT_CHARS = 256  # in one value
-
-
-class Scenario(StrEnum):
-    """The lists there are."""
-
-    FOR_YOU = "for_you"
-    RECENTLY_VIEWED = "recently_viewed"
-    SIMILAR = "similar"
-    TRENDING = "trending"
-    POPULAR = "popular"
-
-
-SCENARIO_TEXT: Mapping[Scenario, str] = {
-    Scenario.FOR_YOU: "What the model expects this user to want next.",
-    Scenario.RECENTLY_VIEWED: "What this user looked at last, newest first; items in no catalogue too.",
-    Scenario.SIMILAR: "Items like `item_id`; without it, like the user's last item.",
-    Scenario.TRENDING: "What many users turn to now (half-life of a day).",
-    Scenario.POPULAR: "What many users turn to (half-life of a month).",
-}
+FOR_YOU = "for_you"
 
 
 class QueryError(Exception):
@@ -62,9 +45,10 @@ class Row:
     """One list of a page."""
 
     id: str
-    scenario: Scenario
+    scenario: Scenario  # with what the request says about this list
     n: int
     item_id: str | None = None
+    shown: frozenset[int] = frozenset()  # of the row's former pages, as `RankRequest.shown`
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +58,7 @@ class Query:
     user_id: str | None = None
     anonymous_id: str | None = None
     n: int = DEFAULT_N
-    scenario: Scenario = Scenario.FOR_YOU
+    scenario: Scenario = field(default_factory=lambda: built_in()[FOR_YOU])
     item_id: str | None = None
     exclude: frozenset[str] = frozenset()
     fields: tuple[str, ...] = ()
@@ -84,6 +68,9 @@ class Query:
     context: Mapping[str, Any] = field(default_factory=dict)
     rows: tuple[Row, ...] = ()
     dedupe: bool = True
+    shown: frozenset[int] = frozenset()  # what former pages had, as `RankRequest.shown`
+    explain: bool = False
+    scenarios: Scenarios = field(default_factory=built_in_scenarios)
 
     @property
     def subjects(self) -> tuple[str, ...]:

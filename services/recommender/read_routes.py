@@ -19,7 +19,7 @@ from services.kernel.problem import Problem, ProblemError
 from services.recommender.deadline import LateError, within
 from services.recommender.documentation import EXPORT_OF_USER, ITEM, PAGE_PARAMETERS, USER, answers
 from services.recommender.profiles import alive
-from services.recommender.query import SCENARIO_TEXT, QueryError
+from services.recommender.query import QueryError
 from services.recommender.routes import parameters_of, problem_of
 from services.recommender.state import State, now_ms
 from services.recommender.user_export import disposition_of, export_user
@@ -81,9 +81,7 @@ def read_router(state: State) -> Router:
 
     async def list_scenarios(_request: Request) -> Response:
         """The lists there are."""
-        return json_answer(
-            {"scenarios": [{"scenario": name.value, "text": text} for name, text in SCENARIO_TEXT.items()]}
-        )
+        return json_answer(_scenarios(state))
 
     async def list_releases(_request: Request) -> Response:
         """Which release is in use, which came before, which was refused and why."""
@@ -160,6 +158,11 @@ def _page_of(parameters: list[tuple[str, str]]) -> tuple[int, str | None]:
 
 def _cursor(item_id: str) -> str:
     return base64.urlsafe_b64encode(item_id.encode()).rstrip(b"=").decode()
+
+
+def _scenarios(state: State) -> dict[str, Any]:
+    known = state.scenarios.current.by_name.values()
+    return {"scenarios": [{"scenario": one.name, "text": one.text} for one in known]}
 
 
 def _releases(state: State) -> dict[str, Any]:

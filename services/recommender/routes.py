@@ -38,21 +38,21 @@ def recommend_router(state: State) -> Router:
 
     async def recommend_stream(request: Request) -> Response:
         """Server-sent events: a fresh list at once, and again as soon as the profile changes."""
-        return EventStream(state, _query_of(request, path_id(request, "user_id")))
+        return EventStream(state, _query_of(state, request, path_id(request, "user_id")))
 
     async def recommend_to_user(request: Request) -> Response:
         """A list for a user, known or not. Always answers; `strategy` says how."""
-        return await _answered(state, _query_of(request, path_id(request, "user_id")))
+        return await _answered(state, _query_of(state, request, path_id(request, "user_id")))
 
     async def recommend_landing(request: Request) -> Response:
         """A list for nobody in particular, or for `anonymous_id`."""
-        return await _answered(state, _query_of(request, None))
+        return await _answered(state, _query_of(state, request, None))
 
     async def recommend_by_body(request: Request) -> Response:
         """The same with more to say: recent items, candidates to rank, several rows at once."""
         body = await bodies.read(request)
         try:
-            query = from_body(body, ITEM_FIELDS)
+            query = from_body(body, ITEM_FIELDS, state.scenarios.current)
         except QueryError as error:
             raise problem_of(error) from None
         return await _answered(state, query)
@@ -95,9 +95,9 @@ async def _answered(state: State, query: Query) -> Response:
     return Response(to_json(answered), headers=headers, media_type="application/json")
 
 
-def _query_of(request: Request, user_id: str | None) -> Query:
+def _query_of(state: State, request: Request, user_id: str | None) -> Query:
     try:
-        return from_parameters(user_id, parameters_of(request), ITEM_FIELDS)
+        return from_parameters(user_id, parameters_of(request), ITEM_FIELDS, state.scenarios.current)
     except QueryError as error:
         raise problem_of(error) from None
 

@@ -16,6 +16,7 @@ from services.kernel.metrics import (
     Metrics,
 )
 from services.ranking.catalogue import Binding, Catalogue
+from services.ranking.scenario_file import built_in_scenarios
 from services.ranking.state import RankingState
 from services.recommender.follow_aggregates import AggregatesFollower
 from services.recommender.follow_catalogue import CatalogueFollower
@@ -80,6 +81,7 @@ class State:
         self.profiles = ProfileReader(profile_store, self.live)
         self.fresh = FreshReader(self.profiles, aggregate_reader, self.trigger, self.live)
         self.names = ItemNames(profile_store, self.live)
+        self.scenarios = ScenarioSet()
         self._prepared: tuple[Catalogue, Binding] | None = None
         self.streams = 0
         self.stopping = asyncio.Event()
@@ -175,6 +177,13 @@ class State:
         if not self.catalogue.loaded:
             reasons.append("the catalogue is not loaded yet")
         return [reason for reason in reasons if reason]
+
+
+class ScenarioSet:
+    """The scenarios in use."""
+
+    def __init__(self) -> None:
+        self.current = built_in_scenarios()
 
 
 def now_ms() -> int:

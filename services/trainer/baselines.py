@@ -20,7 +20,7 @@ from services.ranking.catalogue import Catalogue
 from services.ranking.evidence import evidence_of
 from services.ranking.features import RECENT_DECAY
 from services.ranking.rules import Rules
-from services.ranking.state import FOR_YOU, RankingState, RankRequest
+from services.ranking.state import RankingState, RankRequest
 from services.ranking.transitions import WIDE, Tables
 from services.trainer.world import Asked, World, lists_of
 
@@ -134,7 +134,7 @@ def _order(scores: Scores, catalogue: Catalogue) -> RowArray:
 def _listed(asked: Asked, ks: Sequence[int], *orders: RowArray) -> list[RowArray]:
     """The first rows of the orders, one after the other, that the rules let through."""
     n = max(ks)
-    rules = Rules(asked.state.catalogue, asked.profile, RankRequest(asked.now_ms, FOR_YOU, n))
+    rules = Rules(asked.state.catalogue, asked.profile, RankRequest(asked.now_ms, n=n))
     found: list[int] = []
     for rows in chain.from_iterable(map(_pieces, orders)):
         for row in rows[rules.allowed(rows)].tolist():

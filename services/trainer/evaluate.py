@@ -9,7 +9,6 @@ import msgspec
 import numpy as np
 
 from services.kernel.release import ReleaseError
-from services.ranking.state import FOR_YOU
 from services.release.files import Release
 from services.trainer.judgement import ndcg
 from services.trainer.world import Asked, World, ids_of, recommended
@@ -20,7 +19,7 @@ CUT_OFF: Final = 10
 class Quality:
     """Ranks of what was wanted, question by question, and what was shown."""
 
-    def __init__(self, world: World, n: int = CUT_OFF, scenario: str = FOR_YOU) -> None:
+    def __init__(self, world: World, n: int = CUT_OFF, scenario: str = "for_you") -> None:
         self.world = world
         self.n = n
         self._scenario = scenario

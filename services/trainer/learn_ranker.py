@@ -15,11 +15,9 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
-from services.ranking.blend import neighbours_of
-from services.ranking.evidence import evidence_of
 from services.ranking.features import FEATURES
-from services.ranking.ranked import Ranked
-from services.ranking.rules import Rules
+from services.ranking.gather import gather
+from services.ranking.question import Question
 from services.ranking.state import RankRequest
 from services.ranking.transitions import Tables
 from services.trainer.world import Asked, World
@@ -59,19 +57,19 @@ class Examples:
     def ask(self, asked: Asked) -> None:
         """Take one question in."""
         catalogue = self._world.catalogue
-        evidence = evidence_of(asked.profile, catalogue, asked.now_ms)
         answer = self._world.answer(asked.profile, asked.now_ms)
-        neighbours = neighbours_of(evidence, asked.state.aggregates, catalogue)
-        ranked = Ranked(asked.state, evidence, answer, self._tables, neighbours)
-        rows = ranked.rows()
-        rows = rows[Rules(catalogue, asked.profile, RankRequest(asked.now_ms)).allowed(rows)]
+        question = Question(asked.state, asked.profile, RankRequest(asked.now_ms), answer, self._tables)
+        rows = gather(question, question.scenario.sources).rows
+        if question.ranked is None:  # the model knows nothing of this profile
+            self.missed += 1
+            return
         aims = {catalogue.row_of(item_id) for item_id in asked.wanted}
         wanted = np.array([row in aims for row in rows.tolist()], dtype=np.bool_)
         if not wanted.any():
             self.missed += 1
             return
         kept = self._kept(wanted)
-        self.features.append(ranked.features(rows)[kept])
+        self.features.append(question.ranked.features(rows)[kept])
         self.wanted.append(wanted[kept])
         self.judged.append(is_judged(asked.record.subject))
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from services.kernel.item import Item, decode_item
 from services.kernel.profile import Change
 from services.kernel.release import ReleaseError
-from services.ranking.state import FOR_YOU, MAX_N
+from services.ranking.state import MAX_N
 from services.release.files import Release, open_release
 from services.trainer.baselines import Baselines, Method, Served
 from services.trainer.bootstrap import SEED
@@ -204,7 +204,7 @@ class _Run:
 
     def evaluation(self, others: Sequence[tuple[str, Release]], tell: Tell) -> Evaluation:
         """2. and 3. of the module."""
-        groups: dict[object, list[tuple[str, World]]] = {_space_of(self._world): [(FOR_YOU, self._world)]}
+        groups: dict[object, list[tuple[str, World]]] = {_space_of(self._world): [("for_you", self._world)]}
         for name, release in others:
             world = self._world_of(release)
             groups.setdefault(_space_of(world), []).append((name, world))

@@ -19,7 +19,8 @@ from services.ranking.catalogue import Catalogue
 from services.ranking.inputs import ModelQuestion
 from services.ranking.model import ModelAnswer, OnnxModel
 from services.ranking.rank import rank, wants_model
-from services.ranking.state import FOR_YOU, Ranking, RankingState, RankRequest
+from services.ranking.scenario_file import built_in
+from services.ranking.state import Ranking, RankingState, RankRequest
 from services.release.files import Release
 from services.trainer.event_table import EventTable
 from services.trainer.replay import LiveAggregates, Profiles, Record, ReplayRules, records_of
@@ -123,7 +124,7 @@ def replay(
 
 
 def lists_of(
-    state: RankingState, profile: Profile | None, now_ms: int, ks: Sequence[int], scenario: str = FOR_YOU
+    state: RankingState, profile: Profile | None, now_ms: int, ks: Sequence[int], scenario: str = "for_you"
 ) -> list[NDArray[np.int64]]:
     """Catalogue rows of what the running system would have answered, best first, a list for each length."""
     return [
@@ -132,7 +133,7 @@ def lists_of(
     ]
 
 
-def recommended(asked: Asked, n: int, scenario: str = FOR_YOU) -> Ranking:
+def recommended(asked: Asked, n: int, scenario: str = "for_you") -> Ranking:
     """What the running system would have answered."""
     return _answers(asked.state, asked.profile, asked.now_ms, (n,), scenario)[0]
 
@@ -141,7 +142,7 @@ def _answers(
     state: RankingState, profile: Profile | None, now_ms: int, ks: Sequence[int], scenario: str
 ) -> list[Ranking]:
     """One run of the model for all lengths."""
-    requests = [RankRequest(now_ms, scenario, k) for k in ks]
+    requests = [RankRequest(now_ms, built_in()[scenario], k) for k in ks]
     model, answer = state.model, None
     if model is not None and profile is not None and wants_model(state, profile, requests[0]):
         answer = model.run([ModelQuestion(profile, now_ms)])[0]

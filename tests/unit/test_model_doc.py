@@ -11,10 +11,11 @@ import pytest
 from services.kernel.bank import DEFAULT_GAMMAS, RING_CAPACITY
 from services.kernel.event_type import DEFAULT_WEIGHTS, UNRECORDED, EventType
 from services.kernel.release import INPUTS, OPSET_MAX, OPSET_MIN, OUTPUTS, Manifest, Tensor
-from services.ranking.blend import MODEL_CANDIDATES, WEIGHTS
+from services.ranking.blend import WEIGHTS
 from services.ranking.features import FEATURES
 from services.ranking.inputs import SEEN_MAX
 from services.ranking.model import TOP_K
+from services.ranking.scenario_file import built_in
 from services.recommender.batching import MAX_BATCH
 from services.release.files import Release
 
@@ -45,7 +46,8 @@ def test_sizes_and_opsets() -> None:
     assert f"`M` is 1 to {SEEN_MAX:,}." in DOC
     assert f"1 to {MAX_BATCH};" in re.sub(r"\s+", " ", DOC)
     assert f"takes the best {TOP_K}." in re.sub(r"\s+", " ", DOC)
-    assert f"looks at the first {MODEL_CANDIDATES}." in DOC
+    (limit,) = (use.limit for use in built_in()["for_you"].sources if use.name == "model")
+    assert f"looks at the first {limit}." in DOC
     assert f"γ = {', '.join(f'{gamma:g}' for gamma in DEFAULT_GAMMAS)} " in DOC
 
 

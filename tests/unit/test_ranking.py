@@ -19,21 +19,22 @@ from services.kernel.ids import item_key
 from services.kernel.item import Item
 from services.kernel.profile import Profile
 from services.ranking.aggregates import Aggregates, Scores
+from services.ranking.arrange import best_first
 from services.ranking.demand import demand_of
-from services.ranking.rank import _best_first, rank, wants_model
-from services.ranking.state import (
-    FOR_YOU,
-    POPULAR,
-    RECENTLY_VIEWED,
-    SCENARIOS,
-    SIMILAR,
-    TRENDING,
-    RankingState,
-    RankRequest,
-)
+from services.ranking.rank import rank, wants_model
+from services.ranking.scenario_file import built_in
+from services.ranking.state import RankingState, RankRequest
 from services.release.files import Release
 from tests.unit.shop import NOW_MS, NOW_S, aggregates_of, answer, demo_items, ids, profile_of, state_of
 
+FOR_YOU, SIMILAR, RECENTLY_VIEWED, TRENDING, POPULAR = (
+    "for_you",
+    "similar",
+    "recently_viewed",
+    "trending",
+    "popular",
+)
+SCENARIOS = (FOR_YOU, RECENTLY_VIEWED, SIMILAR, TRENDING, POPULAR)
 VIEW, PURCHASE, DISLIKE = EventType.VIEW, EventType.PURCHASE, EventType.DISLIKE
 
 
@@ -48,8 +49,8 @@ def state(shop_items: list[Item], release: Release, popular: dict[str, float]) -
     return state_of(shop_items, release, aggregates_of(dict(list(popular.items())[:20]), popular))
 
 
-def request(scenario: str = FOR_YOU, **fields: object) -> RankRequest:
-    return msgspec.convert({"now_ms": NOW_MS, "scenario": scenario, **fields}, RankRequest)
+def request(scenario: str = FOR_YOU, **fields: Any) -> RankRequest:
+    return RankRequest(NOW_MS, built_in()[scenario], **fields)
 
 
 def test_one_event_changes_for_you(state: RankingState, shop_items: list[Item], release: Release) -> None:
@@ -346,7 +347,7 @@ def test_merged_scores_are_sums() -> None:
 @given(st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0]), min_size=1, max_size=40), st.integers(1, 50))
 def test_the_best_sorted_alone_are_in_the_order_of_all(scores: list[float], first: int) -> None:
     score, keys = np.array(scores), np.random.default_rng(3).permutation(len(scores)).astype(np.uint64)
-    assert list(_best_first(score, keys, first)) == np.lexsort((keys, -score)).tolist()
+    assert list(best_first(score, keys, first)) == np.lexsort((keys, -score)).tolist()
 
 
 def test_an_answer_leaves_nothing_to_the_garbage_collector(

@@ -201,7 +201,7 @@ def test_demand_follows_snapshots_and_layouts(shop_items: Items, small: Release)
         mine, others = (np.array([side.row_of(name) for name in held]) for side in (catalogue, fresh))
         for _ in range(2):  # looked up, then kept
             np.testing.assert_allclose(found.popularity(mine), expected.popularity(others))
-        assert found.candidates[mine].tolist() == expected.candidates[others].tolist()
+        assert found.least[mine].tolist() == expected.least[others].tolist()
         for marked, wanted in ((found.trending, expected.trending), (found.popular, expected.popular)):
             assert [row in marked for row in mine.tolist()] == [row in wanted for row in others.tolist()]
 

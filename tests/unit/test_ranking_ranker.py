@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from services.kernel.bank import DEFAULT_GAMMAS
 from services.kernel.change import weight_of
@@ -17,11 +18,11 @@ from services.kernel.event_type import EventTypes
 from services.kernel.item import Item
 from services.kernel.profile import Profile
 from services.kernel.release import Artefact, ReleaseError, content_name, encode_manifest
-from services.ranking.blend import neighbours_of
-from services.ranking.evidence import evidence_of
 from services.ranking.features import FEATURES, FloatArray
+from services.ranking.gather import gather
 from services.ranking.inputs import ModelQuestion
 from services.ranking.model import ModelAnswer, OnnxModel
+from services.ranking.question import Question
 from services.ranking.rank import rank
 from services.ranking.ranked import Ranked
 from services.ranking.ranker import OnnxRanker
@@ -40,6 +41,9 @@ from tests.unit.trainer_events import START_S, circle_items, table_of, walks
 RULES = ReplayRules(EventTypes())
 WEIGHT_OF = weight_of(RULES.types)
 COLUMN = {name: place for place, name in enumerate(FEATURES)}
+
+
+RowArray = NDArray[np.int64]
 
 
 def random_ranker(features: tuple[str, ...] = FEATURES) -> dict[str, FloatArray]:
@@ -78,11 +82,11 @@ class Case:
     now_ms: int
     answer: ModelAnswer
 
-    def ranked(self) -> Ranked:
-        evidence = evidence_of(self.profile, self.world.catalogue, self.now_ms)
-        assert self.world.model.ranker is not None
-        neighbours = neighbours_of(evidence, self.state.aggregates, self.world.catalogue)
-        return Ranked(self.state, evidence, self.answer, self.world.model.ranker.tables, neighbours)
+    def candidates(self) -> tuple[Ranked, RowArray]:
+        """What the ranker is asked about, and its features."""
+        question = Question(self.state, self.profile, RankRequest(self.now_ms), self.answer)
+        assert question.ranked is not None
+        return question.ranked, gather(question, question.scenario.sources).rows
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +133,7 @@ def test_transitions_are_shares_of_what_followed(tmp_path: Path) -> None:
 
 
 def test_features_say_what_they_are_named_after(case: Case) -> None:
-    ranked = case.ranked()
-    rows = ranked.rows()
+    ranked, rows = case.candidates()
     made = ranked.features(rows)
     assert made.shape == (len(rows), len(FEATURES))
     assert np.isfinite(made).all()
@@ -157,8 +160,7 @@ def test_features_say_what_they_are_named_after(case: Case) -> None:
 
 
 def test_a_row_has_the_same_features_in_whatever_company(case: Case) -> None:
-    ranked = case.ranked()
-    rows = ranked.rows()
+    ranked, rows = case.candidates()
     whole: FloatArray = ranked.features(rows)
     for part in (slice(0, 1), slice(3, 40, 3), slice(len(rows) - 1, None)):
         np.testing.assert_allclose(ranked.features(rows[part]), whole[part], rtol=1e-5, atol=1e-6)
@@ -167,9 +169,8 @@ def test_a_row_has_the_same_features_in_whatever_company(case: Case) -> None:
 def test_the_ranker_orders_the_list_and_the_blend_stands_in_for_a_late_model(case: Case) -> None:
     ranking = rank(case.state, case.profile, RankRequest(case.now_ms, n=20), case.answer)
     assert ranking.strategy == "model"
-    ranked, ranker = case.ranked(), case.world.model.ranker
+    (ranked, rows), ranker = case.candidates(), case.world.model.ranker
     assert ranker is not None
-    rows = ranked.rows()
     scores = dict(zip(rows.tolist(), ranker.scores(ranked.features(rows)).tolist(), strict=True))
     shown = [scores[item.row] for item in ranking.items]
     assert shown[:4] == sorted(scores.values(), reverse=True)[:4]  # further down categories are capped

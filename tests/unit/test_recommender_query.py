@@ -11,18 +11,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.kernel.position import Position
+from services.ranking.scenario_file import built_in_scenarios
 from services.recommender.parse_query import GET_NAMES, POST_NAMES, from_body, from_parameters
-from services.recommender.query import Query, QueryError, RecentItem, Row, Scenario
+from services.recommender.query import Query, QueryError, RecentItem, Row
 
+SCENARIOS = built_in_scenarios()
 FIELDS = frozenset({"title", "price", "brand"})
 
 
 def get(user_id: str | None = "u", **parameters: str) -> Query:
-    return from_parameters(user_id, parameters.items(), FIELDS)
+    return from_parameters(user_id, parameters.items(), FIELDS, SCENARIOS)
 
 
 def post(body: Any) -> Query:
-    return from_body(body if isinstance(body, bytes) else msgspec.json.encode(body), FIELDS)
+    return from_body(body if isinstance(body, bytes) else msgspec.json.encode(body), FIELDS, SCENARIOS)
 
 
 def refused(code: str, call: Any) -> str:
@@ -45,7 +47,7 @@ def test_a_get_with_everything() -> None:
         anonymous_id="cookie",
     )
     assert query.subjects == ("gid://shopify/Customer/1", "cookie")
-    assert (query.n, query.scenario) == (25, Scenario.SIMILAR)
+    assert (query.n, query.scenario) == (25, SCENARIOS.by_name["similar"])
     assert query.exclude == {"a", "b"}
     assert query.fields == ("title", "price")
     assert query.after == Position(1, 2, 30)
@@ -85,8 +87,9 @@ def test_a_malformed_position_is_refused(after: str) -> None:
 
 
 def test_a_parameter_twice_is_refused_where_one_is_meant() -> None:
-    refused("repeated_parameter", lambda: from_parameters("u", [("n", "1"), ("n", "2")], FIELDS))
-    assert from_parameters("u", [("exclude", "a"), ("exclude", "b,c")], FIELDS).exclude == {"a", "b", "c"}
+    refused("repeated_parameter", lambda: from_parameters("u", [("n", "1"), ("n", "2")], FIELDS, SCENARIOS))
+    given = [("exclude", "a"), ("exclude", "b,c")]
+    assert from_parameters("u", given, FIELDS, SCENARIOS).exclude == {"a", "b", "c"}
 
 
 def test_all_fields() -> None:
@@ -116,7 +119,10 @@ def test_a_post_with_everything() -> None:
     assert query.subjects == ("12345", "cookie")
     assert query.recent == (RecentItem("a"), RecentItem("b", "cart_add", 1687872000000))
     assert query.candidates == ("c", "d")
-    assert query.rows == (Row("top", Scenario.TRENDING, 3), Row("1", Scenario.FOR_YOU, 5))
+    assert query.rows == (
+        Row("top", SCENARIOS.by_name["trending"], 3),
+        Row("1", SCENARIOS.by_name["for_you"], 5),
+    )
     assert not query.dedupe
 
 
@@ -177,11 +183,11 @@ def is_answered_or_refused(call: Callable[[], Query]) -> bool:
 @given(st.dictionaries(st.sampled_from(sorted(POST_NAMES)), JSON))
 @example({"fields": [{}]})
 def test_whatever_a_body_holds_it_is_a_query_or_refused(body: dict[str, Any]) -> None:
-    assert is_answered_or_refused(lambda: from_body(msgspec.json.encode(body), FIELDS))
+    assert is_answered_or_refused(lambda: from_body(msgspec.json.encode(body), FIELDS, SCENARIOS))
 
 
 @given(st.lists(st.tuples(st.sampled_from(sorted(GET_NAMES)) | st.text(), st.text())), st.none() | st.text())
 def test_whatever_a_line_holds_it_is_a_query_or_refused(
     parameters: list[tuple[str, str]], user_id: str | None
 ) -> None:
-    assert is_answered_or_refused(lambda: from_parameters(user_id, parameters, FIELDS))
+    assert is_answered_or_refused(lambda: from_parameters(user_id, parameters, FIELDS, SCENARIOS))

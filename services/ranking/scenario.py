@@ -1,0 +1,100 @@
+"""What a list is made of: sources, a ranker, and the rules that arrange what they find.
+
+The definitions that come with Freshet stand in `scenarios.toml`, in the form in which a deployment writes its
+own; `scenario_file.py` reads both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from services.kernel.profile import SEEN_BOUGHT, SEEN_DISLIKED, SEEN_FINISHED, SEEN_VIEWED
+from services.ranking.filters import Filter
+
+# Why an item may be hidden, by the name that scenario files use.
+SEEN_REASONS: Final[Mapping[str, int]] = {
+    "viewed": SEEN_VIEWED,
+    "bought": SEEN_BOUGHT,
+    "finished": SEEN_FINISHED,
+    "disliked": SEEN_DISLIKED,
+}
+FOR_EVER_S: Final = float("inf")
+# Rankers that use the release's second graph where it has one.
+TRAINED_RANKERS: Final = frozenset({"auto", "trained"})
+# Rankers that look at the model's answer.
+MODEL_RANKERS: Final = TRAINED_RANKERS | {"blend"}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceUse:
+    """A source of candidates as a scenario uses it. `limit` None: as many as the source thinks fit."""
+
+    name: str
+    limit: int | None = None
+    weight: float = 1.0  # for the ranker `mix`
+
+
+@dataclass(frozen=True, slots=True)
+class RankerUse:
+    """A ranker as a scenario uses it. `weights` are those of its terms, where they differ."""
+
+    name: str = "auto"
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Boost:
+    """Lift what `filter` matches by `by` standard deviations of the candidates' scores; bury below 0."""
+
+    filter: Filter
+    by: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """An item that stands at place `slot` (from 1) while it may be shown at all."""
+
+    item_id: str
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """At most `most` items of a list with the same value of `field`: `categories` (the first path), `brand`
+    or another field with one text.
+
+    `share` in place of `most`: that part of the list, `at_least` where it is short. `soft`: what is one too
+    many stands behind the rest instead of being left out.
+    """
+
+    field: str
+    most: int = 0
+    share: float = 0.0
+    at_least: int = 1
+    soft: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One kind of list. Immutable; a request may carry one with rules of its own."""
+
+    name: str
+    text: str = ""
+    sources: tuple[SourceUse, ...] = ()
+    ranker: RankerUse = RankerUse()
+    # Where the list is short: the name of a scenario whose sources and ranker go on, then sources in order.
+    then: str | None = None
+    fill: tuple[SourceUse, ...] = ()
+    fill_when: str = "short"  # or "empty": what does not belong here is shown only in place of nothing
+    filter: Filter | None = None
+    relax: tuple[str, ...] = ()  # fields whose conditions are dropped, in this order,
+    at_least: int = 1  # while fewer items than this are left
+    hide: Mapping[int, float] = field(default_factory=dict)  # SEEN_ bit → for how long, s (FOR_EVER_S)
+    boosts: tuple[Boost, ...] = ()
+    pins: tuple[Pin, ...] = ()
+    caps: tuple[Cap, ...] = ()
+    diversity: float = 0.0  # 0: by score alone, 1: as unlike each other as can be (MMR)
+    rotate_after: int = 0  # impressions in this session after which what was ignored sinks; 0: never
+    one_per_group: bool = True
