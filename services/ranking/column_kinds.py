@@ -69,6 +69,11 @@ class CodeColumn:
         self._number_codes = array("i")
         self._numbers = array("d")
 
+    @property
+    def codes(self) -> NDArray[np.int32]:
+        """By row the code of its value, 0 for none; a code means the same until the next change."""
+        return self._codes
+
     def put(self, row: int, value: Any) -> None:
         """See Column.put."""
         code = 0 if value is None else self._code(value)
