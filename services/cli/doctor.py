@@ -7,29 +7,27 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from typing import Any, Literal
-
-import msgspec
+from typing import Any
 
 from services.cli.backend import backend
 from services.cli.client import FreshetClient, default_url
+from services.cli.doctor_items import unlisted_items
 from services.cli.failure import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, CommandError
+from services.cli.findings import Finding, Level, Patient
 from services.cli.output import print_json, print_line
 from services.kernel.release import NoReleaseError, ReleaseError
 from services.local.lag import records_behind
 from services.local.settings import RunSettings
 from services.log.open import open_log
-from services.log.protocol import EventLog, LogError, Topic
+from services.log.protocol import LogError, Topic
 from services.release.files import open_release
 from services.release.source import ReleaseSource
 from services.store.aggregates import AggregateReader
 from services.store.catalogue import CatalogueReader
-from services.store.connection import Connection, connect
+from services.store.connection import connect
 from services.store.errors import StoreError
-from services.store.meta import Meta, MetaStore
+from services.store.meta import MetaStore
 
-Level = Literal["ok", "warn", "fail"]
 _CHECK_TIMEOUT_S = 10.0
 _LAG_WARN_RECORDS = 10_000  # some seconds of work; more means an import, or a profiler down or too slow
 _CATCH_UP_S = 1.0  # looked at twice, so far apart, it shows which of them
@@ -37,25 +35,6 @@ _CLOCK_WARN_MS = 2_000  # events more than 5 minutes ahead are rejected; drift s
 _UNKNOWN_WARN_SHARE = 0.05
 _SAMPLED_ITEMS = 200
 _COLOURS = {"ok": "\x1b[32m", "warn": "\x1b[33m", "fail": "\x1b[31m"}
-
-
-class Finding(msgspec.Struct):
-    """One line of the report. `mend` says what to do unless all is well."""
-
-    level: Level
-    part: str
-    text: str
-    mend: str = ""
-
-
-@dataclass
-class Patient:
-    """What is looked at."""
-
-    settings: RunSettings
-    log: EventLog
-    connection: Connection
-    meta: Meta | None = None
 
 
 def doctor(arguments: argparse.Namespace) -> int:
@@ -250,6 +229,8 @@ async def _catalogue(patient: Patient) -> AsyncIterator[Finding]:
     count = await reader.count(patient.meta.epoch)
     if count:
         yield Finding("ok", "catalogue", f"{count:,} items")
+        async for finding in unlisted_items(patient, patient.meta.epoch):
+            yield finding
     else:
         yield Finding("warn", "catalogue", "empty", "freshet items import FILE")
     popular = await AggregateReader(patient.connection).popular(

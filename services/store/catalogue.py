@@ -195,6 +195,16 @@ class CatalogueReader:
             if cursor == b"0":
                 return
 
+    async def scan_ids(self, epoch: int, batch: int = 5000) -> AsyncIterator[list[str]]:
+        """The ids of all items in batches, no order; an item may come twice. A few bytes an item."""
+        key = self._connection.keys.catalogue(epoch).keys
+        cursor: bytes | int = 0
+        while True:
+            cursor, flat = await self._connection.execute("HSCAN", key, cursor, "COUNT", batch)
+            yield [item_id.decode() for item_id in flat[1::2]]
+            if cursor == b"0":
+                return
+
     async def changes(self, epoch: int, cursor: Cursor, limit: int = 1000) -> Changes:
         """What changed after `cursor`, at most `limit`; an empty list when nothing did."""
         limit = max(1, limit)
