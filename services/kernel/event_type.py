@@ -53,7 +53,8 @@ DEFAULT_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
     }
 )
 
-# These enter neither ring nor bank: they are counted and remembered as duplicates only.
+# These enter neither ring nor bank: they are counted and remembered as duplicates only. Of an impression the
+# profile keeps what was shown (kernel/shown.py).
 UNRECORDED: Final = frozenset({EventType.SEARCH, EventType.IMPRESSION, EventType.IDENTIFY})
 
 _ITEMLESS: Final = frozenset({"search", "impression", "identify"})
