@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 
 from benchmarks._measure import emit, machine, note
@@ -37,10 +38,17 @@ from tests.servers import valkey_server
 
 BATCH_RECORDS = 500
 WARM_UP_RECORDS = 5_000
+COUNTRIES = ("DE", "DE", "DE", "US", "US", "FR", "GB", "AT", "CH", "IT", "ES", "NL", "PL")
+DEVICES = ("ios", "android", "desktop", "desktop", "tablet")
 
 
-def records_of(shop: DemoShop, count: int) -> Iterator[Record]:
-    """The first `count` lines of the shop's orders, each as an event of its own, as the log gives them."""
+def records_of(
+    shop: DemoShop, count: int, event_type: str = "purchase", *, context: bool = False
+) -> Iterator[Record]:
+    """The first `count` lines of the shop's orders, each as an event of its own, as the log gives them.
+
+    `context`: users come from ten made-up countries, with three devices.
+    """
     types = EventTypes()
     offset = 0
     for order in shop.orders:
@@ -48,10 +56,16 @@ def records_of(shop: DemoShop, count: int) -> Iterator[Record]:
             fields = {
                 "event_id": f"{order['event_id']}-{number}",
                 "user_id": order["user_id"],
-                "event_type": "purchase",
+                "event_type": event_type,
                 "timestamp": order["timestamp"],
                 **line,
             }
+            if context:
+                place = zlib.crc32(order["user_id"].encode())
+                fields["context"] = {
+                    "country": COUNTRIES[place % len(COUNTRIES)],
+                    "device": DEVICES[place // 7 % len(DEVICES)],
+                }
             event = parse_event(fields, order["timestamp"] * 1000, types)
             headers = (("ce_id", event.event_id.encode()), ("ce_type", EVENT_CE_TYPE.encode()))
             yield Record(
@@ -106,6 +120,19 @@ async def measure(store_url: str, release_url: str, records: list[Record]) -> tu
         await connection.close()
 
 
+async def weigh_rows(store_url: str) -> dict[str, int]:
+    """What Valkey uses for the aggregates of the partition, by name, its own overhead included."""
+    connection = connect(ProfilerSettings(store_url=store_url))
+    try:
+        keys = connection.keys.aggregates(1, 0)
+        return {
+            name: int(await connection.execute("MEMORY", "USAGE", key, "SAMPLES", 0) or 0)
+            for name, key in keys._asdict().items()
+        }
+    finally:
+        await connection.close()
+
+
 async def weigh(store_url: str, namespace: str) -> tuple[list[int], list[int]]:
     """Bytes of profiles after 15 to 25 events, and what Valkey uses for each, its own overhead included."""
     connection = connect(ProfilerSettings(store_url=store_url, namespace=namespace))
@@ -130,18 +157,27 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
     shop = read_shop()
-    records = list(records_of(shop, arguments.records))
     with tempfile.TemporaryDirectory(prefix="freshet-profiler-") as folder, valkey_server() as server:
         init_release(folder, [parse_item(item) for item in shop.items], now_ms=1)
-        results = []
-        for number in range(arguments.runs):
-            note(f"run {number + 1} of {arguments.runs} ...")
-            results.append(asyncio.run(measure(server.url, folder, records)))
+        # The longest work at last: its store is weighed.
+        for name, event_type, context in (
+            ("profiler_cpu_views", "view", False),
+            ("profiler_cpu", "purchase", False),
+            ("profiler_cpu_with_context", "purchase", True),
+        ):
+            records = list(records_of(shop, arguments.records, event_type, context=context))
+            results = []
+            for number in range(arguments.runs):
+                note(f"{name}, run {number + 1} of {arguments.runs} ...")
+                results.append(asyncio.run(measure(server.url, folder, records)))
+            emit(name, [cpu for cpu, _ in results], "us/event", 1, machine=machine())
+            emit(name.replace("cpu", "rate"), [rate for _, rate in results], "events/s", 0)
         sizes, used = asyncio.run(weigh(server.url, "freshet"))
-    emit("profiler_cpu", [cpu for cpu, _ in results], "us/event", 1, machine=machine())
-    emit("profiler_rate", [rate for _, rate in results], "events/s", 0)
+        aggregates = asyncio.run(weigh_rows(server.url))
     emit("profile_size_20_events", sizes, "bytes", 0)
     emit("profile_in_store_20_events", used, "bytes", 0)
+    for name, size_bytes in aggregates.items():
+        emit(f"aggregates_in_store_{name}", [size_bytes], "bytes", 0)
 
 
 if __name__ == "__main__":

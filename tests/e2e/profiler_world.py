@@ -35,6 +35,7 @@ from services.store.connection import connect
 from services.trainer.day0 import init_release
 
 NOW_MS = 1_750_000_000_000
+CONTEXTS = (None, {"country": "de"}, {"country": "AT", "device": "iOS"}, {"device": 7})
 PATIENCE_S = 60.0  # to end a test that would hang, not to measure anything
 
 
@@ -54,8 +55,8 @@ def make_release(directory: Path, items: Sequence[Item] | None = None) -> str:
 
 def make_events(count: int, seed: int, *, users: int = 40, items: int = 90) -> list[Event | UserDeletion]:
     """Sessions, orders, ratings, films, impressions, late events, repeated ids, searches, deletions of users,
-    personalisation denied and allowed. Items above p59 are in no catalogue."""
-    chance = random.Random(seed)
+    personalisation denied and allowed; some say where they come from. Items above p59 are in no catalogue."""
+    chance, places = random.Random(seed), random.Random(seed + 1)
     made: list[Event | UserDeletion] = []
     kinds = ["view"] * 8 + ["click", "cart_add", "cart_remove", "like", "dislike", "rating", "search"]
     kinds += ["video_progress"] * 4 + ["impression"] * 2
@@ -75,6 +76,7 @@ def make_events(count: int, seed: int, *, users: int = 40, items: int = 90) -> l
             "timestamp": at_ms - late_ms,
             "received_at": at_ms,
             "user_id": user,
+            "context": places.choice(CONTEXTS),
         }
         if chance.random() < 0.01:
             fields["consent"] = chance.choice([True, {"personalization": False}])
@@ -267,6 +269,12 @@ async def _value(connection: Any, key: bytes) -> Any:
     if kind == "zset":
         return await connection.execute("ZRANGE", key, 0, -1, "WITHSCORES")
     return kind
+
+
+def row_keys_of(dump: dict[str, Any]) -> set[int]:
+    """Keys of the rows that the partitions hold together."""
+    rows = [value for name, value in dump.items() if name.endswith(":covis")]
+    return {int.from_bytes(field, "little") for held in rows for field in held}
 
 
 async def reason(profiler: Profiler) -> str:

@@ -16,16 +16,20 @@ import random
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.kernel.covisits import NEIGHBOUR, SEGMENT_ROW, bought_row_key
 from services.kernel.event import Event, UserDeletion
 from services.kernel.event_input import parse_event
 from services.kernel.event_type import EventTypes
+from services.kernel.ids import item_key
 from services.kernel.item import parse_item
+from services.kernel.segments import segment_key
 from services.local.demo_shop import DemoShop, read_shop
 from services.log.protocol import Topic
 from services.profiler.faults import FAULT_POINTS
@@ -36,12 +40,17 @@ from tests.e2e.profiler_world import (
     item_draft,
     make_events,
     make_release,
+    row_keys_of,
     shop,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDERS = 20_000
 RANDOM_KILLS = 20
+COUNTRIES = ("DE", "de", "DE", "De", "AT", "CH", "LU")
+SEGMENTS = [f"country={code}" for code in ("DE", "AT", "CH", "LU")]
+SEGMENTS += [f"device={device}" for device in ("mobile", "desktop", "tv", "other")]
+DEVICES = ("ios", "web", "Smart TV", "fridge")
 UNDISTURBED, KILLED, FOUGHT_OVER = 1, 2, 3
 # A dead reader is replaced soon, so that thirty deaths do not take an hour.
 SESSION_MS = 700
@@ -69,8 +78,27 @@ def mixed_world(log_url: str, valkey: Any, namespace: str, tmp_path: Path) -> Wo
 
 def events_of(demo: DemoShop) -> list[Event]:
     """The orders as ingest would log them, received when they were made: households that stay away longer
-    than the TTL are forgotten on the way."""
-    return [parse_event(order, order["timestamp"] * 1000, EventTypes()) for order in demo.orders]
+    than the TTL are forgotten on the way. Where they live is made up."""
+    types = EventTypes()
+    placed = ({**order, "context": context_of(order["user_id"])} for order in demo.orders)
+    return [parse_event(order, order["timestamp"] * 1000, types) for order in placed]
+
+
+def context_of(user_id: str) -> dict[str, str]:
+    """Four in seven from one country, so that its rows are full and cut, the others from three."""
+    place = zlib.crc32(user_id.encode())
+    return {"country": COUNTRIES[place % len(COUNTRIES)], "device": DEVICES[place // 7 % len(DEVICES)]}
+
+
+def bought_keys(events: Sequence[Event | UserDeletion]) -> set[int]:
+    """Row keys of what stands in an order of several items."""
+    orders = [event for event in events if isinstance(event, Event) and event.event_type == "purchase"]
+    return {
+        bought_row_key(item_key(line.item_id))
+        for order in orders
+        for line in order.items or ()
+        if len({other.item_id for other in order.items or ()}) > 1
+    }
 
 
 def deaths(chance: random.Random, random_kills: int) -> list[str]:
@@ -140,7 +168,9 @@ def test_twenty_thousand_real_orders_count_once(demo_world: World, demo: DemoSho
 
     expected = asyncio.run(run_undisturbed(demo_world, UNDISTURBED, ["undisturbed"]))
     assert sum(":p:" in name for name in expected) == len({event.user_id for event in events})
-    assert any(name.endswith(":covis") for name in expected)
+    assert {*bought_keys(events), *map(segment_key, SEGMENTS)} <= row_keys_of(expected)
+    rows = [row for name, held in expected.items() if name.endswith(":covis") for row in held.values()]
+    assert max(map(len, rows)) > SEGMENT_ROW.kept * NEIGHBOUR.itemsize, "rows of segments get full"
     assert difference(expected, asyncio.run(demo_world.dump(KILLED))) == []
     fought_over = asyncio.run(run_undisturbed(demo_world, FOUGHT_OVER, ["one", "other"]))
     assert difference(expected, fought_over) == []
@@ -149,8 +179,12 @@ def test_twenty_thousand_real_orders_count_once(demo_world: World, demo: DemoSho
 def test_late_repeated_and_deleted_count_as_they_should(mixed_world: World) -> None:
     chance = seeded()
     asyncio.run(mixed_world.publish([item_draft(item) for item in shop()], Topic.ITEMS))
-    run_killed(mixed_world, make_events(5000, chance.randrange(10**6)), chance, random_kills=0)
+    events = make_events(5000, chance.randrange(10**6))
+    run_killed(mixed_world, events, chance, random_kills=0)
 
     expected = asyncio.run(run_undisturbed(mixed_world, UNDISTURBED, ["undisturbed"]))
+    held, bought = row_keys_of(expected), bought_keys(events)
+    assert set(map(segment_key, ("country=DE", "country=AT", "device=mobile"))) <= held
+    assert len(bought & held) > len(bought) / 2, "of an order of forty lines not all find company"
     assert any(":i:" in name for name in expected), "items in no catalogue are registered"
     assert difference(expected, asyncio.run(mixed_world.dump(KILLED))) == []
