@@ -156,7 +156,7 @@ class ProfileSettings(SettingsGroup):
     """What a profile keeps; the same on every profiler of a namespace."""
 
     profile_ttl_days: int = Field(90, ge=1, le=3650, description="a profile is forgotten after, days")
-    seen_capacity: int = Field(512, ge=16, le=8192, description="seen marks (item and reason) a profile keeps")
+    seen_capacity: int = Field(512, ge=16, le=8192, description="seen marks (item, reason) a profile keeps")
 
 
 class ReleaseSettings(SettingsGroup):
