@@ -114,6 +114,18 @@ RELEASE_LOADS = Metric(
 RELEASE_INFO = Metric(
     "freshet_release_info", "gauge", "1 for the release being served", ("service", "release")
 )
+SCENARIO_LOADS = Metric(
+    "freshet_scenario_loads_total",
+    "counter",
+    "versions of the scenario file that were loaded or refused, and times it went missing",
+    ("outcome",),
+)
+SCENARIO_INFO = Metric(
+    "freshet_scenario_info", "gauge", "1 for the version of the scenario file being served", ("version",)
+)
+SCENARIO_OK = Metric(
+    "freshet_scenario_ok", "gauge", "1 while what is served is the scenario file as it is now, 0 otherwise"
+)
 CATALOGUE_ITEMS = Metric("freshet_catalogue_items", "gauge", "items in the catalogue in memory")
 
 CATALOGUE: Final[tuple[Metric, ...]] = tuple(

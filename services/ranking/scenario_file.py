@@ -128,12 +128,15 @@ def with_rules(scenario: Scenario, raw: Mapping[str, Any], where: str = "") -> S
 
 def known_names() -> Known:
     """The names of the sources and rankers that there are."""
-    used = built_in().values()
-    sources = {use.name for one in used for use in (*one.sources, *one.fill)}
-    plain: frozenset[str] = frozenset()
-    terms = frozenset({"similarity", "popularity", "covisitation", "repeat", "session"})
-    rankers = {"auto": terms, "blend": terms, "trained": plain, "mix": plain, "in_order": plain}
-    return Known(frozenset(sources), rankers)
+    # Not at the top: sources and rankers work on a state that holds scenarios.
+    from services.ranking.blend import WEIGHTS
+    from services.ranking.rankers import RANKERS
+    from services.ranking.scenario import MODEL_RANKERS
+    from services.ranking.sources import SOURCES
+
+    terms = frozenset(WEIGHTS)
+    rankers = {name: terms if name in MODEL_RANKERS - {"trained"} else frozenset[str]() for name in RANKERS}
+    return Known(frozenset(SOURCES), rankers)
 
 
 class _Reader:

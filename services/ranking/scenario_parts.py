@@ -35,8 +35,9 @@ def read_scenario(table: Table, start: Scenario, known: Known | None) -> Scenari
     ways = _readers(known)
     changes: dict[str, Any] = {name: read(table, name, start) for name, read in ways.items() if name in table}
     made = replace(start, **changes)
-    inherits = "extends" in table and not {"sources", "fill"} & changes.keys()
-    if not made.sources and not made.fill and not inherits:
+    named = [table.raw(name) for name in ("sources", "fill") if name in table]
+    is_empty = not any(named) and (bool(named) or "extends" not in table)
+    if is_empty and not made.sources and not made.fill:
         table.problems.add(
             table.path, 'names no source; say where its items come from, like sources = ["trending"]'
         )

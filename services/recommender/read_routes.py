@@ -21,6 +21,7 @@ from services.recommender.documentation import EXPORT_OF_USER, ITEM, PAGE_PARAME
 from services.recommender.profiles import alive
 from services.recommender.query import QueryError
 from services.recommender.routes import parameters_of, problem_of
+from services.recommender.scenario_list import describe_scenarios
 from services.recommender.state import State, now_ms
 from services.recommender.user_export import disposition_of, export_user
 from services.recommender.user_profile import consent_of, describe_user
@@ -80,8 +81,8 @@ def read_router(state: State) -> Router:
         return json_answer(content, headers={**NO_STORE, "content-disposition": disposition_of(user_id)})
 
     async def list_scenarios(_request: Request) -> Response:
-        """The lists there are."""
-        return json_answer(_scenarios(state))
+        """The lists there are, what each is made of, and what is odd about the deployment's own."""
+        return json_answer(await describe_scenarios(state), headers=NO_STORE)
 
     async def list_releases(_request: Request) -> Response:
         """Which release is in use, which came before, which was refused and why."""
@@ -158,11 +159,6 @@ def _page_of(parameters: list[tuple[str, str]]) -> tuple[int, str | None]:
 
 def _cursor(item_id: str) -> str:
     return base64.urlsafe_b64encode(item_id.encode()).rstrip(b"=").decode()
-
-
-def _scenarios(state: State) -> dict[str, Any]:
-    known = state.scenarios.current.by_name.values()
-    return {"scenarios": [{"scenario": one.name, "text": one.text} for one in known]}
 
 
 def _releases(state: State) -> dict[str, Any]:

@@ -13,14 +13,17 @@ from services.kernel.metrics import (
     RECOMMEND_STREAMS,
     RELEASE_INFO,
     RELEASE_LOADS,
+    SCENARIO_INFO,
+    SCENARIO_LOADS,
+    SCENARIO_OK,
     Metrics,
 )
 from services.ranking.catalogue import Binding, Catalogue
-from services.ranking.scenario_file import built_in_scenarios
 from services.ranking.state import RankingState
 from services.recommender.follow_aggregates import AggregatesFollower
 from services.recommender.follow_catalogue import CatalogueFollower
 from services.recommender.follow_release import ReleaseFollower, Serving
+from services.recommender.follow_scenarios import ScenariosFollower, have_columns
 from services.recommender.freshness import FreshReader
 from services.recommender.item_names import ItemNames
 from services.recommender.live_epoch import LiveEpoch
@@ -45,6 +48,7 @@ PING_S = 0.06
 
 class State:
     """The recommender's parts. `async with state:` starts what follows the store and the releases.
+    Raises SettingsError for a scenario file that is missing or wrong.
 
     With a `connection` given (one process for all services) that one is shared and not closed here.
     """
@@ -81,7 +85,13 @@ class State:
         self.profiles = ProfileReader(profile_store, self.live)
         self.fresh = FreshReader(self.profiles, aggregate_reader, self.trigger, self.live)
         self.names = ItemNames(profile_store, self.live)
-        self.scenarios = ScenarioSet()
+        self.scenarios = ScenariosFollower(
+            settings.scenarios,
+            prepare=lambda made: have_columns(self.catalogue.catalogue, made.by_name.values()),
+            counted=lambda outcome: self.metrics.counter(SCENARIO_LOADS).labels(outcome).inc(),
+            swapped=self._scenarios_swapped,
+            judged=lambda is_served: self.metrics.gauge(SCENARIO_OK).set(is_served),
+        )
         self._prepared: tuple[Catalogue, Binding] | None = None
         self.streams = 0
         self.stopping = asyncio.Event()
@@ -127,6 +137,11 @@ class State:
     def _count_release(self, outcome: str) -> None:
         self.metrics.counter(RELEASE_LOADS).labels("recommender", outcome).inc()
 
+    def _scenarios_swapped(self, version: str) -> None:
+        info = self.metrics.gauge(SCENARIO_INFO)
+        info.clear()
+        info.labels(version).set(1)
+
     async def __aenter__(self) -> State:
         """Look once at store and release, so that the first answer has them, then follow both."""
         await asyncio.gather(self._look_at_store(), self.releases.look())
@@ -134,7 +149,7 @@ class State:
         if serving is not None and self.live.trouble is None:
             with suppress(StoreError):  # LiveEpoch says so; all is loaded when the store is back
                 await self.catalogue.begin(serving.model, self.aggregates.aggregates)
-        for follower in (self.live, self.releases, self.catalogue, self.aggregates):
+        for follower in (self.live, self.releases, self.catalogue, self.aggregates, self.scenarios):
             self._tasks.append(asyncio.create_task(follower.run(), name=type(follower).__name__))
         return self
 
@@ -173,17 +188,10 @@ class State:
 
     def degraded(self) -> list[str]:
         """What is amiss although answers go out."""
-        reasons = [self.live.trouble, self.releases.trouble]
+        reasons = [self.live.trouble, self.releases.trouble, self.scenarios.trouble]
         if not self.catalogue.loaded:
             reasons.append("the catalogue is not loaded yet")
         return [reason for reason in reasons if reason]
-
-
-class ScenarioSet:
-    """The scenarios in use."""
-
-    def __init__(self) -> None:
-        self.current = built_in_scenarios()
 
 
 def now_ms() -> int:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from services.kernel.recommendation_id import decode_recommendation_id
+from services.ranking.scenario_file import built_in
 from tests.e2e.recommender_shop import (
     SLASHED,
     Shop,
@@ -287,8 +288,9 @@ def test_all_items_page_by_page(client: httpx.Client) -> None:
 
 
 def test_what_else_can_be_read(client: httpx.Client) -> None:
-    names = [entry["scenario"] for entry in listed(client, "/scenarios")["scenarios"]]
-    assert names == ["for_you", "recently_viewed", "similar", "trending", "popular"]
+    scenarios = listed(client, "/scenarios")
+    assert [entry["scenario"] for entry in scenarios["scenarios"]] == list(built_in())
+    assert (scenarios["file"], scenarios["warnings"]) == (None, [])
     releases = listed(client, "/releases")
     assert releases["loaded"]["release"] == releases["live"]
     assert (releases["refused"], releases["degraded"]) == ([], [])

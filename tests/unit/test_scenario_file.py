@@ -195,6 +195,7 @@ slot = 0
         ("[scenarios]\na = 3", "line 2: scenarios.a: must be a table"),
         ('[scenarios."A b"]\nsources = ["popular"]', "line 1: scenarios.A b: is no name"),
         ("[scenarios.a]", "line 1: scenarios.a: names no source"),
+        ('[scenarios.a]\nextends = "for_you"\nsources = []\nfill = []', "scenarios.a: names no source"),
         ('[scenarios.a]\nextends = "for_yu"', "line 2: scenarios.a.extends: 'for_yu' is no scenario; did"),
         ('[scenarios.a]\nextends = "a"', "a extends a"),
         ('[scenarios.a]\nextends = "b"\n[scenarios.b]\nextends = "a"', "goes round in a circle: a extends b"),
