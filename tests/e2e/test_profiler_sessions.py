@@ -44,7 +44,7 @@ def event(kind: str, at_s: int, **fields: Any) -> Event:
 
 
 def evening() -> list[Event]:
-    """A purchase five days ago, twenty views, three films to their end, two lists, one item of them clicked."""
+    """A purchase five days ago, twenty views, three films to their end, two lists, one item clicked."""
     made = [event("purchase", -5 * DAY_S, item_id="p1")]
     made += [event("view", -1000 + number, item_id=f"p{number}") for number in range(20)]
     for film in range(3):
