@@ -62,23 +62,16 @@ class Catalogue:
         self.group = np.zeros(FIRST_CAPACITY, dtype=np.int64)  # 0: stands alone
         self.category = np.zeros(FIRST_CAPACITY, dtype=np.int64)  # the first path as a whole; 0: none
         self._categories: dict[tuple[str, ...], int] = {}
-        self.columns = self._new_columns()
+        self.columns = Columns(self._held())
         self._touched: set[int] = set()
         self.whole_size = 0  # of the whole, where this is a part of it
         self._binding = self.prepare(release)
 
-    def _new_columns(self) -> Columns:
-        held = Held(
-            self._raw,
-            self._rows,
-            self._groups,
-            group=lambda: self.group,
-            available=lambda: self._available,
-            published_ms=lambda: self._from_ms,
-            expires_ms=lambda: self._until_ms,
-            never_ms=FOREVER_MS,
+    def _held(self) -> Held:
+        available, published, expires = self._available, self._from_ms, self._until_ms
+        return Held(
+            self._raw, self._rows, self._groups, self.group, available, published, expires, FOREVER_MS
         )
-        return Columns(held, FIRST_CAPACITY)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -166,7 +159,7 @@ class Catalogue:
         if row == len(self.keys):
             for name in ("keys", "_available", "_from_ms", "_until_ms", "group", "category"):
                 setattr(self, name, _doubled(getattr(self, name)))
-            self.columns.grow(len(self.keys))
+            self.columns.grow(self._held())
         key = item_key(item_id)
         self._raw.append(None)
         self._ids.append(item_id)

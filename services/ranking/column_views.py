@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -14,10 +14,10 @@ from services.ranking.filters import Flag, Moment, Value, Within
 
 
 class _View:
-    """`numbers` answers the catalogue's array, which is another one once it has grown."""
+    """`numbers` is the catalogue's array; whoever replaces it, since it has grown, sets it here as well."""
 
-    def __init__(self, numbers: Callable[[], NDArray[Any]]) -> None:
-        self._numbers = numbers
+    def __init__(self, numbers: NDArray[Any]) -> None:
+        self.numbers = numbers
 
     def put(self, _row: int, _value: Any) -> None:
         """See Column.put; the catalogue has done it."""
@@ -27,11 +27,11 @@ class _View:
 
     def within(self, _bounds: Within, rows: Rows) -> Mask:
         """See Column.within; what has no order lies between no bounds."""
-        return np.zeros(len(self._numbers()[rows]), dtype=np.bool_)
+        return np.zeros(len(self.numbers[rows]), dtype=np.bool_)
 
     def present(self, rows: Rows) -> Mask:
         """See Column.present."""
-        return np.ones(len(self._numbers()[rows]), dtype=np.bool_)
+        return np.ones(len(self.numbers[rows]), dtype=np.bool_)
 
     def strangers(self, _values: Iterable[Value]) -> list[Value]:
         """See Column.strangers; a moment or a flag that no item has is no mistake."""
@@ -45,21 +45,21 @@ class _View:
 class TimeColumn(_View):
     """Times in Unix ms; `missing` stands where there is none."""
 
-    def __init__(self, times: Callable[[], NDArray[np.int64]], missing: int) -> None:
+    def __init__(self, times: NDArray[np.int64], missing: int) -> None:
         super().__init__(times)
         self._missing = missing
 
     def equal(self, values: Iterable[Value], rows: Rows) -> Mask:
         """See Column.equal."""
-        return among(self._numbers()[rows], [value.unix_ms for value in values if isinstance(value, Moment)])
+        return among(self.numbers[rows], [value.unix_ms for value in values if isinstance(value, Moment)])
 
     def within(self, bounds: Within, rows: Rows) -> Mask:
         """See Column.within."""
-        return between(self._numbers()[rows], bounds) & self.present(rows)
+        return between(self.numbers[rows], bounds) & self.present(rows)
 
     def present(self, rows: Rows) -> Mask:
         """See Column.present."""
-        return ~among(self._numbers()[rows], [self._missing])
+        return ~among(self.numbers[rows], [self._missing])
 
 
 class FlagColumn(_View):
@@ -68,7 +68,7 @@ class FlagColumn(_View):
     def equal(self, values: Iterable[Value], rows: Rows) -> Mask:
         """See Column.equal."""
         wanted = set(values)
-        flags = self._numbers()[rows]
+        flags = self.numbers[rows]
         found: Mask = (flags & (Flag.TRUE in wanted)) | (~flags & (Flag.FALSE in wanted))
         return found
 
@@ -76,9 +76,7 @@ class FlagColumn(_View):
 class IdColumn(_View):
     """Ids: `found` says which number an id has, the array which number a row has; `missing`: none."""
 
-    def __init__(
-        self, found: Mapping[str, int], numbers: Callable[[], NDArray[np.int64]], missing: int
-    ) -> None:
+    def __init__(self, found: Mapping[str, int], numbers: NDArray[np.int64], missing: int) -> None:
         super().__init__(numbers)
         self._found = found
         self._missing = missing
@@ -86,17 +84,17 @@ class IdColumn(_View):
     def equal(self, values: Iterable[Value], rows: Rows) -> Mask:
         """See Column.equal."""
         wanted = [number for value in values if (number := self._found.get(str(value))) is not None]
-        return among(self._numbers()[rows], wanted)
+        return among(self.numbers[rows], wanted)
 
     def present(self, rows: Rows) -> Mask:
         """See Column.present."""
-        return ~among(self._numbers()[rows], [self._missing])
+        return ~among(self.numbers[rows], [self._missing])
 
     def strangers(self, values: Iterable[Value]) -> list[Value]:
         """See Column.strangers."""
         given = list(values)
         numbers = np.array([self._found.get(str(value), self._missing) for value in given], dtype=np.int64)
-        known = np.isin(numbers, self._numbers()) & (numbers != self._missing)
+        known = np.isin(numbers, self.numbers) & (numbers != self._missing)
         return [value for value, met in zip(given, known.tolist(), strict=True) if not met]
 
     def some(self, limit: int) -> Iterator[Value]:

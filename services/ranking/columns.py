@@ -14,12 +14,10 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from services.kernel.item import Item
-from services.kernel.nearest import likely_meant
 from services.ranking.column_kinds import (
     CodeColumn,
     Column,
@@ -31,28 +29,28 @@ from services.ranking.column_kinds import (
     Rows,
 )
 from services.ranking.column_views import FlagColumn, IdColumn, TimeColumn
+from services.ranking.field_reader import reader
 from services.ranking.filter_masks import (
     Masked,
     Variables,
     evaluated,
-    property_of,
     resolved,
     unknown_in,
     value_of,
 )
-from services.ranking.filters import PATH_SEPARATOR, PROPERTIES, CategoryPath, Filter
+from services.ranking.filter_nearest import Nearest
+from services.ranking.filters import PROPERTIES, Filter
 
 # Rows that changed since a mask was made are asked again, one by one; of more, all rows are: that is faster.
 JOURNAL_ROWS: Final = 1024
 MASKS_BYTES: Final = 8_388_608  # 64 masks at 100,000 items; more are made anew, 0.2 ms each
+MASKS_MAX: Final = 512  # of a small catalogue: what filters themselves take, 1 MB
 PROPERTIES_MAX: Final = (
     64  # with columns: 0.5 MB each at 100,000 items, and a pass over all items to make one
 )
 PROPERTY_NAMES_MAX: Final = (
     4096  # remembered, to tell a property that no item has without looking at them all
 )
-LOOKED_AT: Final = 2000  # values among which the nearest is looked for: 3 ms
-NEAREST_KEPT: Final = 256  # answers of that, so that a wrong filter costs it once
 UNKNOWN_MAX: Final = 20  # reported of a filter; who has more wrong sees it from these
 
 _ON_DEMAND: Final[dict[str, Callable[[int], Column]]] = {
@@ -66,7 +64,6 @@ _ON_DEMAND: Final[dict[str, Callable[[int], Column]]] = {
     "url": CodeColumn,
     "image_urls": ListColumn,
 }
-_VALUE: Final = "value"  # the attribute of a struct of one field
 _FULL: Final = (
     f"{PROPERTIES_MAX} properties are filtered by already, and a clause on another one lets nothing through; "
     "filter by fewer, or by tags"
@@ -74,15 +71,15 @@ _FULL: Final = (
 
 
 class Held(NamedTuple):
-    """What the catalogue keeps itself; arrays by functions, since they are replaced as they grow."""
+    """What the catalogue keeps itself: list and dictionaries for good, arrays until they are too small."""
 
     raws: list[bytes | None]
     rows: Mapping[str, int]
     groups: Mapping[str, int]
-    group: Callable[[], NDArray[np.int64]]
-    available: Callable[[], Mask]
-    published_ms: Callable[[], NDArray[np.int64]]
-    expires_ms: Callable[[], NDArray[np.int64]]
+    group: NDArray[np.int64]
+    available: Mask
+    published_ms: NDArray[np.int64]
+    expires_ms: NDArray[np.int64]
     never_ms: int  # stands for an item without expires_at; -1 for one without published_at
 
 
@@ -101,27 +98,33 @@ class _Kept(NamedTuple):
 class Columns:
     """Columns and masks of one catalogue. One thread writes and asks; only `build` may run in another."""
 
-    def __init__(self, held: Held, capacity: int) -> None:
+    def __init__(self, held: Held) -> None:
         self.version = 0  # counts changes of rows
         self._held = held
+        capacity = len(held.available)
         self._alive = np.zeros(capacity, dtype=np.bool_)
         self._journal: deque[int] = deque(maxlen=JOURNAL_ROWS)
         self._kept: dict[Filter, _Kept] = {}
-        self._nearest: dict[tuple[str, str], str | None] = {}
         self._names: set[str] = set()  # of properties, of all items there have ever been
+        self._ids = IdColumn(held.rows, np.arange(capacity), -1)
+        self._groups = IdColumn(held.groups, held.group, 0)
+        self._available = FlagColumn(held.available)
+        self._published = TimeColumn(held.published_ms, -1)
+        self._expires = TimeColumn(held.expires_ms, held.never_ms)
         self._columns: dict[str, Column] = {
-            "item_id": IdColumn(held.rows, lambda: np.arange(len(self._alive)), -1),
-            "group_id": IdColumn(held.groups, held.group, 0),
-            "available": FlagColumn(held.available),
-            "published_at": TimeColumn(held.published_ms, -1),
-            "expires_at": TimeColumn(held.expires_ms, held.never_ms),
+            "item_id": self._ids,
+            "group_id": self._groups,
+            "available": self._available,
+            "published_at": self._published,
+            "expires_at": self._expires,
         }
+        self._nearest = Nearest(self._columns, self._names)
         # What nearly every filter names: 1 µs an item while a catalogue is loaded. All columns would be 5.
         self._columns["categories"] = categories = PathColumn(capacity)
         self._columns["brand"] = brand = CodeColumn(capacity)
         self._columns["price"] = price = NumberColumn(capacity)
         self._put_categories, self._put_brand, self._put_price = categories.put, brand.put, price.put
-        self._more: list[tuple[Callable[[int, Any], None], Callable[[Item], Any]]] = []
+        self._more: list[tuple[Callable[[int, Any], None], Callable[[Item], Any]]] = []  # of other columns
 
     def put(self, row: int, item: Item) -> None:
         """An item was added or replaced."""
@@ -149,11 +152,18 @@ class Columns:
         self._journal.append(row)
         self.version += 1
 
-    def grow(self, capacity: int) -> None:
-        """Make room for so many rows."""
+    def grow(self, held: Held) -> None:
+        """The catalogue has made room for more rows."""
+        self._held = held
+        capacity = len(held.available)
         grown = np.zeros(capacity, dtype=np.bool_)
         grown[: len(self._alive)] = self._alive
         self._alive = grown
+        self._ids.numbers = np.arange(capacity)
+        self._groups.numbers = held.group
+        self._available.numbers = held.available
+        self._published.numbers = held.published_ms
+        self._expires.numbers = held.expires_ms
         for column in self._columns.values():
             column.grow(capacity)
         self._kept.clear()
@@ -168,7 +178,7 @@ class Columns:
         if kept is None or kept.version != self.version:
             kept = _Kept(self._masked(asked, kept), self.version)
         self._kept[asked] = kept
-        if len(self._kept) * len(self._alive) > MASKS_BYTES and len(self._kept) > 1:
+        if len(self._kept) > max(1, min(MASKS_MAX, MASKS_BYTES // len(self._alive))):
             del self._kept[next(iter(self._kept))]
         return replace(kept.masked, missing=missing) if missing else kept.masked
 
@@ -179,6 +189,11 @@ class Columns:
         asked, _ = resolved(filter, variables)
         rows = np.array([row], dtype=np.int64)
         return bool(evaluated(asked.root, self._column, rows, 1)[0])
+
+    def codes(self, field: str) -> NDArray[np.int32]:
+        """By row a number for each value of a field with one text, 0 for none; nothing for other fields."""
+        column = self._column(field)
+        return column.codes if isinstance(column, CodeColumn) else np.zeros(0, dtype=np.int32)
 
     def _masked(self, asked: Filter, kept: _Kept | None) -> Masked:
         changed = self.version if kept is None else self.version - kept.version
@@ -193,17 +208,17 @@ class Columns:
         alive = self._alive[rows]
         mask[rows] = evaluated(asked.root, self._column, rows, len(alive)) & alive
         mask.flags.writeable = False
-        unknown = islice(unknown_in(asked.root, self._column, self._nearest_to), UNKNOWN_MAX)
+        unknown = islice(unknown_in(asked.root, self._column, self._nearest.to), UNKNOWN_MAX)
         return Masked(mask, int(np.count_nonzero(mask)), tuple(unknown))
 
     def _column(self, name: str) -> Column | str | None:
         """A field's column; None: no item has the property; a text: why there is none."""
         column = self._columns.get(name)
         if column is None and self._is_wanted(name):
-            if self._is_full(name):
-                return _FULL
-            self.adopt(self.build([name]))
+            self.want([name])
             column = self._columns.get(name)
+            if column is None:
+                return _FULL
         if isinstance(column, PropertyColumn) and column.is_empty():
             return None
         return column
@@ -215,9 +230,6 @@ class Columns:
         path = name.removeprefix(PROPERTIES)
         known = self._names
         return len(known) >= PROPERTY_NAMES_MAX or path in known or path.partition(".")[0] in known
-
-    def _is_full(self, name: str) -> bool:
-        return name.startswith(PROPERTIES) and len(self._properties()) >= PROPERTIES_MAX
 
     def in_use(self) -> frozenset[str]:
         """The fields that got a column because a filter asked: what a new catalogue should `want` as well."""
@@ -235,11 +247,21 @@ class Columns:
         return [name for name in self._missing_of(filter.fields()) if self._is_wanted(name)]
 
     def _missing_of(self, fields: Iterable[str]) -> list[str]:
-        names = (name for name in fields if name in _ON_DEMAND or name.startswith(PROPERTIES))
-        missing = [name for name in dict.fromkeys(names) if name not in self._columns]
-        room = PROPERTIES_MAX - len(self._properties())
+        """Those that may get a column and have none, as many properties as there is room for."""
+        missing = [name for name in dict.fromkeys(fields) if name not in self._columns]
         own = [name for name in missing if name.startswith(PROPERTIES)]
-        return [name for name in missing if name not in own[max(0, room) :]]
+        have = self._properties()
+        if len(own) + len(have) > PROPERTIES_MAX:
+            for name in have:  # what no item has gives its place away
+                column = self._columns[name]
+                if isinstance(column, PropertyColumn) and column.is_empty():
+                    self._drop(name)
+        room = PROPERTIES_MAX - len(self._properties())
+        return [name for name in missing if name in _ON_DEMAND] + own[: max(0, room)]
+
+    def _drop(self, name: str) -> None:
+        column = self._columns.pop(name)
+        self._more = [(put, read) for put, read in self._more if put != column.put]
 
     def build(self, fields: Iterable[str]) -> Built:
         """Columns of these fields from the items as they stand, put to use by `adopt`.
@@ -250,7 +272,7 @@ class Columns:
         capacity = max(len(self._alive), len(raws))
         columns = {name: _ON_DEMAND.get(name, PropertyColumn)(capacity) for name in fields}
         for name, column in columns.items():
-            read, put = _reader(name), column.put
+            read, put = reader(name), column.put
             for row, raw in enumerate(raws):
                 if raw is not None:
                     value = read(raw)
@@ -268,58 +290,10 @@ class Columns:
         changed += range(len(built.raws), len(raws))
         for name, column in added.items():
             column.grow(len(self._alive))
-            read = _reader(name)
+            read = reader(name)
             for row in changed:
                 raw = raws[row]
                 column.put(row, None if raw is None else read(raw))
             self._columns[name] = column
             self._more.append((column.put, partial(value_of, name=name)))
-
-    def _nearest_to(self, name: str, text: str | None) -> str | None:
-        """The value most like `text` among the first LOOKED_AT that items have; of no text, the property."""
-        if text is None:
-            found = _nearest(name.removeprefix(PROPERTIES), self._names)
-            return None if found is None else PROPERTIES + found
-        column = self._columns.get(name)
-        if column is None:
-            return None
-        if (name, text) not in self._nearest:
-            if len(self._nearest) >= NEAREST_KEPT:
-                self._nearest.clear()
-            self._nearest[name, text] = _nearest(text, map(_spelled, column.some(LOOKED_AT)))
-        return self._nearest[name, text]
-
-
-def _nearest(text: str, names: Iterable[str]) -> str | None:
-    words = list(names)
-    if not words:
-        return None
-    same = [word for word in words if word.casefold() == text.casefold()]
-    return same[0] if same else likely_meant(text, words)
-
-
-def _spelled(value: Any) -> str:
-    if isinstance(value, CategoryPath):
-        return PATH_SEPARATOR.join(value.names)
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _reader(name: str) -> Callable[[bytes], Any]:
-    """Reads one field from an item's JSON and steps over the others, ten times as fast as reading all."""
-    if not name.startswith(PROPERTIES):
-        decode = msgspec.json.Decoder(_one_field(name, Any)).decode
-        return lambda raw: getattr(decode(raw), _VALUE)
-    path = name.removeprefix(PROPERTIES)
-    nested = "." in path
-    inner = dict[str, Any] if nested else _one_field(path, Any)
-    decode = msgspec.json.Decoder(_one_field("properties", inner | None)).decode
-
-    def read(raw: bytes) -> Any:
-        found = getattr(decode(raw), _VALUE)
-        return property_of(found, path) if nested else getattr(found, _VALUE, None)
-
-    return read
-
-
-def _one_field(name: str, kind: Any) -> Any:
-    return msgspec.defstruct("OneField", [(_VALUE, kind, None)], rename={_VALUE: name})
+        self._kept.clear()  # a clause that had no column let nothing through

@@ -195,7 +195,7 @@ class _Evaluation:
         """Where the node (negated: its opposite) surely holds."""
         if isinstance(node, Not):
             return self.of(node.part, not negated)
-        if node is _NOBODY_KNOWS or node == _NOBODY_KNOWS:
+        if node is _NOBODY_KNOWS:
             return np.zeros(self._length, dtype=np.bool_)
         if isinstance(node, All | AnyOf):
             together = isinstance(node, All) is not negated

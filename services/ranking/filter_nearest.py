@@ -1,0 +1,52 @@
+"""What was probably meant by a value or a property that no item has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from typing import Final
+
+from services.kernel.nearest import likely_meant
+from services.ranking.column_kinds import Column
+from services.ranking.filters import PATH_SEPARATOR, PROPERTIES, CategoryPath, Value
+
+LOOKED_AT: Final = 2000  # values among which the nearest is looked for: some ms
+ANSWERS_KEPT: Final = 256  # so that the same wrong filter, sent again and again, costs that once
+
+
+class Nearest:
+    """Looks among the columns of a catalogue, and among the names of all properties."""
+
+    def __init__(self, columns: Mapping[str, Column], properties: Set[str]) -> None:
+        self._columns = columns
+        self._properties = properties
+        self._kept: dict[tuple[str, str], str | None] = {}
+
+    def to(self, name: str, text: str | None) -> str | None:
+        """The value of field `name` most like `text`; of no text, the property most like `name`. None where
+        nothing comes near.
+        """
+        if text is None:
+            found = _nearest(name.removeprefix(PROPERTIES), self._properties)
+            return None if found is None else PROPERTIES + found
+        column = self._columns.get(name)
+        if column is None:
+            return None
+        if (name, text) not in self._kept:
+            if len(self._kept) >= ANSWERS_KEPT:
+                self._kept.clear()
+            self._kept[name, text] = _nearest(text, map(_spelled, column.some(LOOKED_AT)))
+        return self._kept[name, text]
+
+
+def _nearest(text: str, names: Iterable[str]) -> str | None:
+    words = list(names)
+    if not words:
+        return None
+    same = [word for word in words if word.casefold() == text.casefold()]
+    return same[0] if same else likely_meant(text, sorted(words))
+
+
+def _spelled(value: Value) -> str:
+    if isinstance(value, CategoryPath):
+        return PATH_SEPARATOR.join(value.names)
+    return f"{value:g}" if isinstance(value, float) else str(value)
