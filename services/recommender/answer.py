@@ -65,7 +65,8 @@ async def answer(state: State, query: Query, until: Deadline) -> Answer:
         state.tally.fell("answer", "error")
     shaped = []
     for row in query.lists():
-        shaped.append(_shape(state, row, _catalogue_order(state, row.n, query.exclude), query, {}))
+        request = _request(query, row, now_ms())
+        shaped.append(_shape(state, row, _catalogue_order(state, request), query, {}))
         state.tally.answered(row.scenario.name, "catalogue")
     facts = {**_subjects(query), "profile_events": 0, "profile_age_ms": None, "fresh": False}
     return Answer(_content(query, shaped, facts), None, until.server_timing())
@@ -76,6 +77,7 @@ async def _answer(state: State, query: Query, until: Deadline) -> Answer:
     profile, position, facts = await _who(state, query, until, moment_ms)
     lists = query.lists()
     requests = [_request(query, row, moment_ms) for row in lists]
+    await state.have_columns([row.scenario for row in lists])
     await _neighbours(state, profile, requests, until)
     until.mark("store")
     rankings = await _rank_all(state, profile, requests, query.dedupe and bool(query.rows), until)
@@ -272,13 +274,18 @@ def _rank(
         return rank(ranking_state, None, request, None)
     except Exception:
         log.exception("ranking for nobody failed; answering in catalogue order")
-    return _catalogue_order(state, request.n, request.exclude)
+    return _catalogue_order(state, request)
 
 
-def _catalogue_order(state: State, n: int, exclude: frozenset[str]) -> Ranking:
-    """The end of the ladder that needs no ranking. Looks far enough to leave out what is excluded."""
-    catalogue = state.catalogue.catalogue
-    reason = Reason("catalogue", "From the catalogue")
+def _catalogue_order(state: State, request: RankRequest) -> Ranking:
+    """The end of the ladder that needs no ranking. Looks far enough to leave out what is excluded.
+
+    A filter may stand for rights: a list that could not be filtered is empty.
+    """
+    if request.scenario.filter is not None or request.candidates is not None:
+        return Ranking([], "catalogue", None)
+    catalogue, n, exclude = state.catalogue.catalogue, request.n, request.exclude
+    reason = Reason("catalogue", request.texts.text("catalogue"))
     ids = [item_id for item_id in state.catalogue.first_ids(n + len(exclude)) if item_id not in exclude]
     items = [
         RankedItem(item_id, item_key(item_id), catalogue.row_of(item_id), 1.0 / place, reason)

@@ -17,8 +17,7 @@ from services.kernel.ids import item_key
 from services.kernel.profile import Profile
 from services.ranking.aggregates import Aggregates
 from services.ranking.catalogue import Catalogue
-from services.ranking.evidence import RECENT_ITEMS
-from services.ranking.gather import sources_of
+from services.ranking.gather import rows_read, sources_of
 from services.ranking.model import ModelAnswer, OnnxModel
 from services.ranking.ranked import FOLLOWED_ITEMS, FOLLOWERS, NETWORK_CANDIDATES
 from services.ranking.state import RankRequest
@@ -87,7 +86,7 @@ class FirstItems:
             keys |= dict.fromkeys(latest)
         asked = [item_key(request.item_id) for request in requests if request.item_id is not None]
         keys |= dict.fromkeys(asked)
-        for key in (*latest[:RECENT_ITEMS], *asked):
+        for key in {key for request in requests for key in rows_read(profile, request)}:
             row = aggregates.neighbours.get(key)
             if row is not None:
                 keys |= dict.fromkeys(row.top(NEIGHBOURS_KEPT))

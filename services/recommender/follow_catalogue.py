@@ -33,15 +33,21 @@ LOAD_AFTER_S = 0.1
 class CatalogueFollower:
     """Follows the catalogue of the live epoch. `catalogue` is replaced as a whole when all is loaded anew.
 
-    `release_of` answers the release in use, to which a new catalogue is bound.
+    `release_of` answers the release in use, to which a new catalogue is bound; `fields_of` the fields that
+    scenarios filter by, which get their columns while it is built.
     """
 
     def __init__(
-        self, reader: CatalogueReader, live: LiveEpoch, release_of: Callable[[], Release | None]
+        self,
+        reader: CatalogueReader,
+        live: LiveEpoch,
+        release_of: Callable[[], Release | None],
+        fields_of: Callable[[Catalogue], Iterable[str]] = lambda _: (),
     ) -> None:
         self._reader = reader
         self._live = live
         self._release_of = release_of
+        self._fields_of = fields_of
         self._sorted_ids: list[str] = []
         self._cursor: Cursor | None = None
         self._store_id = ""
@@ -89,7 +95,8 @@ class CatalogueFollower:
             return
         # 3.
         release = self._release_of()
-        catalogue, ids = await asyncio.to_thread(_build, release, raw_items)
+        fields = {*self.catalogue.columns.in_use(), *self._fields_of(self.catalogue)}
+        catalogue, ids = await asyncio.to_thread(_build, release, raw_items, fields)
         # 4.
         if self._release_of() is not release:
             catalogue.bind(self._release_of())
@@ -174,9 +181,12 @@ class CatalogueFollower:
                 await asyncio.sleep(RETRY_S)
 
 
-def _build(release: Release | None, raw_items: dict[str, bytes]) -> tuple[Catalogue, list[str]]:
+def _build(
+    release: Release | None, raw_items: dict[str, bytes], fields: Iterable[str]
+) -> tuple[Catalogue, list[str]]:
     """One item after the other: all of them decoded at once would be most of the memory of the process."""
     catalogue = Catalogue()
+    catalogue.columns.want(sorted(fields))
     ids: list[str] = []
     for item_id in sorted(raw_items):
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from services.kernel.event_type import EventTypes
@@ -19,6 +20,8 @@ from services.kernel.metrics import (
     Metrics,
 )
 from services.ranking.catalogue import Binding, Catalogue
+from services.ranking.scenario import Scenario
+from services.ranking.scenario_warnings import columns_to_make
 from services.ranking.state import RankingState
 from services.recommender.follow_aggregates import AggregatesFollower
 from services.recommender.follow_catalogue import CatalogueFollower
@@ -81,7 +84,9 @@ class State:
             counted=self._count_release,
         )
         self.aggregates = AggregatesFollower(aggregate_reader, self.live)
-        self.catalogue = CatalogueFollower(self.catalogue_reader, self.live, self._release)
+        self.catalogue = CatalogueFollower(
+            self.catalogue_reader, self.live, self._release, self._fields_of_scenarios
+        )
         self.profiles = ProfileReader(profile_store, self.live)
         self.fresh = FreshReader(self.profiles, aggregate_reader, self.trigger, self.live)
         self.names = ItemNames(profile_store, self.live)
@@ -92,6 +97,7 @@ class State:
             swapped=self._scenarios_swapped,
             judged=lambda is_served: self.metrics.gauge(SCENARIO_OK).set(is_served),
         )
+        self._columns_lock = asyncio.Lock()
         self._prepared: tuple[Catalogue, Binding] | None = None
         self.streams = 0
         self.stopping = asyncio.Event()
@@ -108,9 +114,21 @@ class State:
             model=serving.model if serving else None,
         )
 
+    async def have_columns(self, scenarios: Sequence[Scenario]) -> None:
+        """Have the columns that filters of these scenarios ask for: made in a thread, by one of those who ask
+        at the same time.
+        """
+        catalogue = self.catalogue.catalogue
+        if columns_to_make(scenarios, catalogue):
+            async with self._columns_lock:
+                await have_columns(catalogue, scenarios)
+
     def _release(self) -> Release | None:
         serving = self.releases.serving
         return serving.release if serving else None
+
+    def _fields_of_scenarios(self, catalogue: Catalogue) -> list[str]:
+        return columns_to_make(self.scenarios.current.by_name.values(), catalogue)
 
     async def _prepare(self, release: Release) -> None:
         catalogue = self.catalogue.catalogue
