@@ -238,7 +238,7 @@ def test_rows_of_a_page(client: httpx.Client, dedupe: bool) -> None:
 
 def test_a_profile_is_readable(client: httpx.Client) -> None:
     content = listed(client, "/users/cheese/profile")
-    assert set(content) == {"user_id", "events", "position", "recent", "interests", "expires_in_s"}
+    assert set(content) == {"user_id", "events", "position", "recent", "interests", "consent", "expires_in_s"}
     assert (content["user_id"], content["events"]) == ("cheese", 2)
     assert content["position"].startswith("1-0-")
     assert [(entry["item_id"], entry["event_type"]) for entry in content["recent"]] == [
@@ -261,6 +261,7 @@ def test_a_profile_of_nobody_is_empty(client: httpx.Client) -> None:
         "position": None,
         "recent": [],
         "interests": [],
+        "consent": None,
         "expires_in_s": None,
     }
 
