@@ -94,7 +94,7 @@ class Template:
         return text[:1].upper() + text[1:] if first == ("", "deed") else text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LanguageTexts:
     """The texts of one language; what it lacks is taken from the wider one, at last from English."""
 

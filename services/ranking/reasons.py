@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
@@ -31,19 +31,26 @@ class Say:
 
     def __init__(self, catalogue: Catalogue, texts: LanguageTexts) -> None:
         self._catalogue = catalogue
+        self._texts = texts
         self._text = texts.text
+        self._kept: dict[tuple[str, int, int | None], Reason] = {}  # one item leads to many
 
     def plain(self, code: str) -> Reason:
         """A reason that names nothing."""
-        return Reason(code, self._text(code))
+        return _plain(self._texts, code)
 
     def about(self, code: str, row: int, type_number: int | None = None) -> Reason:
         """A reason that names an item, -1: one in no catalogue; and what the subject did with it."""
-        deed = None if type_number is None else DEEDS.get(type_number)
-        if row < 0:
-            return Reason(code, self._text(code, deed=deed))
-        item = self._catalogue.item(row)
-        return Reason(code, self._text(code, item=title_of(item), deed=deed), item.item_id)
+        kept = self._kept.get((code, row, type_number))
+        if kept is None:
+            deed = None if type_number is None else DEEDS.get(type_number)
+            if row < 0:
+                kept = Reason(code, self._text(code, deed=deed))
+            else:
+                item = self._catalogue.item(row)
+                kept = Reason(code, self._text(code, item=title_of(item), deed=deed), item.item_id)
+            self._kept[code, row, type_number] = kept
+        return kept
 
     def did(self, type_number: int) -> Reason:
         """The newest thing that the subject did with an item of `recently_viewed`."""
@@ -52,7 +59,7 @@ class Say:
     def had_before(self, evidence: Evidence, row: int) -> Reason:
         """The subject had to do with this very item before."""
         code = "bought_before" if row in evidence.bought else "viewed_before"
-        return Reason(code, self._text(code), self._catalogue.id_of(row))
+        return Reason(code, self.plain(code).text, self._catalogue.id_of(row))
 
     def shelf(self, code: str, path: Sequence[str], item_id: str | None = None) -> Reason:
         """A reason that names a category, and the item that led to it."""
@@ -61,6 +68,11 @@ class Say:
     def place(self, code: str, *, country: str | None = None, device: str | None = None) -> Reason:
         """Popular where the request comes from."""
         return Reason(code, self._text(code, country=country, device=device))
+
+
+@lru_cache(maxsize=1024)  # a dozen codes in each of at most 50 languages
+def _plain(texts: LanguageTexts, code: str) -> Reason:
+    return Reason(code, texts.text(code))
 
 
 class Reasons:
