@@ -36,9 +36,12 @@ class Rules:
         self._hidden = Hidden.of(profile, request.scenario.hide, request.now_ms)
         self._taken = {row for item_id in request.exclude if (row := catalogue.row_of(item_id)) >= 0}
         self._excluded = np.array(sorted(self._taken), dtype=np.int64)
-        self._shown = np.array(sorted(request.shown), dtype=np.uint32)
+        self._shown_keys = request.shown
+        self._shown = np.array(sorted(request.shown), dtype=np.uint64)
         self._one_per_group = request.scenario.one_per_group
         self._groups: set[int] = set()
+        for key in request.shown:  # and what is pinned, and others of its group
+            self.keep_out(catalogue.row_of_key(key))
 
     def allowed(self, rows: RowArray) -> Mask:
         """Which rows may be shown to this subject; row -1 may not."""
@@ -46,7 +49,7 @@ class Rules:
         allowed = self.may_be_shown(rows)
         allowed &= ~self._hidden.has(keys)
         if len(self._shown):
-            allowed &= ~np.isin(keys.astype(np.uint32), self._shown)
+            allowed &= ~np.isin(keys, self._shown)
         return allowed
 
     def may_be_shown(self, rows: RowArray) -> Mask:
@@ -63,7 +66,7 @@ class Rules:
     def allows_key(self, key: int) -> bool:
         """Whether an item that is in no catalogue may be shown: nothing is known of it but its key."""
         unlimited = self.mask is None and self.candidates is None
-        return unlimited and key not in self.excluded_keys and (key & 0xFFFFFFFF) not in self._shown
+        return unlimited and key not in self.excluded_keys and key not in self._shown_keys
 
     def take(self, row: int) -> bool:
         """Admit an allowed row: False where it, or another of its group, stands in the list already."""

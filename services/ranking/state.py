@@ -44,7 +44,7 @@ class RankRequest:
     exclude: frozenset[str] = frozenset()
     candidates: tuple[str, ...] | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
-    # What former pages showed: the low 32 bits of item keys.
+    # Item keys that former pages showed.
     shown: frozenset[int] = frozenset()
     explain: bool = False
     # The language of the reasons.

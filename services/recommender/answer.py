@@ -150,7 +150,7 @@ def _request(query: Query, row: Row, moment_ms: int) -> RankRequest:
         exclude=query.exclude,
         candidates=query.candidates,
         context=query.context,
-        shown=query.shown | row.shown,
+        shown=query.kept_out(row),
         explain=query.explain,
         texts=query.scenarios.texts.of(_language(query)),
         scenarios=query.scenarios.by_name,

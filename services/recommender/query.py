@@ -48,7 +48,7 @@ class Row:
     scenario: Scenario  # with what the request says about this list
     n: int
     item_id: str | None = None
-    shown: frozenset[int] = frozenset()  # of the row's former pages, as `RankRequest.shown`
+    shown: frozenset[int] = frozenset()  # item keys of the row's former pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Query:
     context: Mapping[str, Any] = field(default_factory=dict)
     rows: tuple[Row, ...] = ()
     dedupe: bool = True
-    shown: frozenset[int] = frozenset()  # what former pages had, as `RankRequest.shown`
+    shown: frozenset[int] = frozenset()  # item keys of former pages
     explain: bool = False
     scenarios: Scenarios = field(default_factory=built_in_scenarios)
 
@@ -77,6 +77,12 @@ class Query:
         """Whose profiles the answer combines: none, one or two, the user's first."""
         named = (self.user_id, self.anonymous_id)
         return tuple(dict.fromkeys(subject for subject in named if subject is not None))
+
+    def kept_out(self, row: Row) -> frozenset[int]:
+        """The item keys that former pages showed; with `dedupe` in any of the rows."""
+        if self.dedupe and self.rows:
+            return self.shown.union(*(other.shown for other in self.rows))
+        return self.shown | row.shown
 
     def lists(self) -> tuple[Row, ...]:
         """The lists to make: the rows, or the one list that was asked for."""

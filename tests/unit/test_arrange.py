@@ -205,5 +205,21 @@ def test_the_next_page_repeats_nothing(state: RankingState, someone: Profile) ->
         page = answer(state, someone, asked({}, n=20, shown=shown))
         assert len(page.items) == 20
         pages += ids(page)
-        shown |= {item.key & 0xFFFFFFFF for item in page.items}
+        shown |= {item.key for item in page.items}
     assert len(set(pages)) == 100
+
+
+def test_the_next_page_repeats_neither_pins_nor_others_of_a_group(release: Release) -> None:
+    sizes = [Item(item_id=f"cheese {size}", title="Cheese", group_id="cheese") for size in "SML"]
+    others = [Item(item_id=f"p{number}", title=f"Bread {number}") for number in range(12)]
+    state = state_of([*sizes, *others], release)
+    rules = {"pins": [{"item": "p7", "slot": 1}]}
+    first = answer(state, None, asked(rules, "popular", n=5))
+    assert ids(first)[0] == "p7"
+    assert "cheese" in {item.group_id for item in items_of(state, first)}
+    shown = frozenset(item.key for item in first.items)
+    second = answer(state, None, asked(rules, "popular", n=20, shown=shown))
+    assert len(second.items) == 8
+    assert not set(ids(first)) & set(ids(second))
+    assert "cheese" not in {item.group_id for item in items_of(state, second)}
+    assert len(answer(state, None, asked({"one_per_group": False}, "popular", n=20, shown=shown)).items) == 10
