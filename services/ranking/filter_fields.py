@@ -161,7 +161,8 @@ def typed(kind: Kind, text: str) -> Value:
     try:
         if "_" in text:  # Python's own spelling of numbers
             raise ValueError
-        return _number(float(text))
+        number = float(text)
+        return _number(int(number) if number.is_integer() else number)
     except ValueError:
         raise ValueError(f"must be a number such as 5 or 19.99, not {text[:64]!r}") from None
 

@@ -117,10 +117,9 @@ def _several(name: str, raw: object, where: str, depth: int, budget: Budget) -> 
 
 def _field(name: str, raw: object, where: str, budget: Budget) -> Node:
     check_field(name, where)
-    if isinstance(raw, list):
-        raw = {"in": raw}
-    elif not isinstance(raw, dict):
-        raw = {"eq": raw}
+    if not isinstance(raw, dict):  # short for eq, or in
+        budget.take()
+        return _clause(name, "in" if isinstance(raw, list) else "eq", raw, where)
     if not raw:
         raise FilterError("invalid_filter", where, f"is empty; the operators are {', '.join(OPERATORS)}")
     for operator in raw:

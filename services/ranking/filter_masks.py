@@ -118,7 +118,7 @@ def _resolved(node: Node, variables: Variables, missing: dict[str, None]) -> Nod
         return type(node)(parts) if parts else _LEFT_OUT
     if isinstance(node, Not):
         part = _resolved(node.part, variables, missing)
-        return part if part is _LEFT_OUT or part is _NOBODY_KNOWS else Not(part)
+        return part if part is _LEFT_OUT else Not(part)
     if isinstance(node, Equal):
         return _equal(node, variables, missing)
     return node if isinstance(node, Exists) else _within(node, variables, missing)

@@ -62,7 +62,7 @@ def _split(text: str, separator: str, where: str) -> Iterator[str]:
         raise FilterError(
             "invalid_filter",
             where,
-            f"{text[start:][:40]!r}: a quote is not closed; write field:value, {_EXAMPLE}",
+            f"{text[start:][:40]!r}: close the quote; write field:value, {_EXAMPLE}",
         )
     yield text[start:]
 
