@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date, time
 from typing import Any, Final
 
 from services.kernel.ids import IdError, read_id
 from services.ranking.filter_fields import check_field
-from services.ranking.filters import Filter, FilterError
+from services.ranking.filters import Filter, FilterError, both
 from services.ranking.scenario import (
     FOR_EVER_S,
     SEEN_REASONS,
@@ -22,7 +23,15 @@ from services.ranking.scenario import (
     Pin,
     Scenario,
 )
-from services.ranking.scenario_problems import Problems, Table, is_none_of, shown, shown_path
+from services.ranking.scenario_problems import (
+    Problem,
+    Problems,
+    ScenarioError,
+    Table,
+    is_none_of,
+    shown,
+    shown_path,
+)
 from services.ranking.toml_lines import Path
 
 MAX_BOOSTS: Final = 50  # a mask and an addition over the candidates each
@@ -37,6 +46,43 @@ _MAX_BY: Final = 10.0  # standard deviations; ten lift anything above all else
 CAP_FIELDS: Final = ("categories", "brand", "language", "currency", "group_id")
 _SECONDS: Final[Mapping[str, int]] = {"d": 86_400, "h": 3600, "m": 60}
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([dhm])")
+
+
+def read_rules(raw: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """The rules of a request, decoded from JSON, as fields of a Scenario; see `with_values`.
+
+    `where` is the field of the body that `raw` stands in, for complaints. Raises ScenarioError.
+    """
+    problems = Problems()
+    table = Table(raw, (where,) if where else (), problems)
+    table.only(RULES, "rule of a request")
+    values = rule_values(table, Scenario(""))
+    if problems.found:
+        raise ScenarioError(Problem(at, message) for at, message in problems.found)
+    return values
+
+
+def with_values(scenario: Scenario, values: Mapping[str, Any]) -> Scenario:
+    """The scenario with what `read_rules` made.
+
+    The filter holds beside the scenario's own; boosts, pins and caps are added (a pin takes the place of the
+    scenario's at its slot, a cap that of the same field); the rest replaces.
+    """
+    if not values:
+        return scenario
+    made = dict(values)
+    if "filter" in made:
+        made["filter"] = both(scenario.filter, made["filter"])
+    if "boosts" in made:
+        made["boosts"] = scenario.boosts + made["boosts"]
+    if pins := made.get("pins"):
+        slots, items = {pin.slot for pin in pins}, {pin.item_id for pin in pins}
+        kept = tuple(pin for pin in scenario.pins if pin.slot not in slots and pin.item_id not in items)
+        made["pins"] = kept + pins
+    if caps := made.get("caps"):
+        fields = {cap.field for cap in caps}
+        made["caps"] = tuple(cap for cap in scenario.caps if cap.field not in fields) + caps
+    return replace(scenario, **made)
 
 
 def rule_values(table: Table, start: Scenario) -> dict[str, Any]:
@@ -112,12 +158,16 @@ def hide(table: Table, name: str, default: Mapping[int, float]) -> Mapping[int, 
 
 
 def a_filter(raw: object, path: Path, problems: Problems) -> Filter | None:
-    """A filter in the JSON form of docs/FILTERS.md; `{}` is none."""
-    from services.ranking.filter_json import parse_filter  # not before there is a filter to read
+    """A filter in the JSON form of docs/FILTERS.md, or as text in the short one; `{}` is none."""
+    # Not before there is a filter to read.
+    from services.ranking.filter_json import parse_filter
+    from services.ranking.filter_text import parse_short
 
     if raw is None or raw == {}:
         return None
     try:
+        if isinstance(raw, str):
+            return parse_short(raw, shown_path(path))
         return parse_filter(_with_texts(raw), shown_path(path))
     except FilterError as error:
         problems.add_at(error.where, _message(error))
