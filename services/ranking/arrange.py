@@ -84,7 +84,7 @@ class _Moves:
             hit = question.mask_of(boost.filter).mask[rows] & (rows >= 0)
             if hit.any():
                 self._boosts.append((boost, hit))
-        self._ignored = _ignored(question, scored.keys) if scenario.rotate_after else None
+        self._ignored = ignored(question, scored.keys)
         if not self._boosts and self._ignored is None:
             return
         # A list in its sources' order is taken as evenly spaced: by 1 / place the first outweighs any boost.
@@ -109,14 +109,13 @@ class _Moves:
         return told
 
 
-def _ignored(question: Question, keys: KeyArray) -> ScoreArray | None:
+def ignored(question: Question, keys: KeyArray) -> ScoreArray | None:
     """How far each candidate sinks: one standard deviation for each `rotate_after` impressions in this
     session that led to nothing. None where there were none.
     """
-    profile = question.profile
-    if profile is None or not len(shown := profile.shown):
+    profile, after = question.profile, question.scenario.rotate_after
+    if not after or profile is None or not len(shown := profile.shown):
         return None
-    after = question.scenario.rotate_after
     shown = shown[shown["count"] >= after]
     shown = shown[shown["time"] >= question.request.now_ms / 1000 - SESSION_GAP_S]
     if not len(shown):

@@ -86,13 +86,14 @@ class Question:
         """The user's vector and the terms of the blend."""
         return Blend(self.state, self.evidence, self.answer, self.scenario.ranker.weights)
 
-    @cached_property
+    @property
     def ranked(self) -> Ranked | None:
-        """The features of a trained ranker; None where there is none, the scenario wants another one, or the
-        model says nothing.
-        """
-        if self.scenario.ranker.name not in TRAINED_RANKERS:
-            return None
+        """`features`, where the scenario wants its list ordered by a trained ranker."""
+        return self.features if self.scenario.ranker.name in TRAINED_RANKERS else None
+
+    @cached_property
+    def features(self) -> Ranked | None:
+        """What a trained ranker looks at; None where the release has none, or the model says nothing."""
         tables = self._tables
         if tables is None and self.state.model is not None and self.state.model.ranker is not None:
             tables = self.state.model.ranker.tables

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from services.kernel.profile import Profile
-from services.ranking.arrange import arrange
+from services.ranking.arrange import arrange, ignored
 from services.ranking.gather import gather, stages_of
 from services.ranking.listing import Listing
 from services.ranking.model import ModelAnswer
@@ -20,10 +22,14 @@ from services.ranking.state import FilterNote, RankedItem, Ranking, RankingState
 
 
 def wants_model(state: RankingState, profile: Profile | None, request: RankRequest) -> bool:
-    """Whether an answer of the model would be used: its ranker reads it, and the profile has an event that
-    the model can read.
+    """Whether an answer of the model would be used: the scenario's ranker or a source of it reads one, and the
+    profile has an event that the model can read.
     """
-    if request.scenario.ranker.name not in MODEL_RANKERS or profile is None:
+    scenario = request.scenario
+    reads = scenario.ranker.name in MODEL_RANKERS or any(
+        SOURCES[use.name].needs_model for use in scenario.sources
+    )
+    if profile is None or not reads:
         return False
     ring = profile.ring
     if not len(ring):
@@ -99,6 +105,9 @@ def _fill(question: Question, use: SourceUse, listing: Listing) -> None:
     lines: list[RankedItem] = []
     want = listing.wanted
     (places,) = question.rules.allowed(rows).nonzero()
+    sunk = ignored(question, catalogue.keys[rows])
+    if sunk is not None:
+        places = places[np.argsort(sunk[places], kind="stable")]
     for place in places.tolist():
         if len(lines) == want:
             break

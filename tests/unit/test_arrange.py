@@ -12,9 +12,9 @@ import pytest
 from services.kernel.event_type import EventType
 from services.kernel.item import Item
 from services.kernel.profile import Profile
-from services.ranking.rank import rank
+from services.ranking.rank import rank, wants_model
 from services.ranking.scenario import Scenario
-from services.ranking.scenario_file import built_in, with_rules
+from services.ranking.scenario_file import built_in, read_scenarios, with_rules
 from services.ranking.state import RankedItem, Ranking, RankingState, RankRequest
 from services.release.files import Release
 from tests.unit.shop import NOW_MS, aggregates_of, answer, ids, profile_of, state_of
@@ -223,3 +223,22 @@ def test_the_next_page_repeats_neither_pins_nor_others_of_a_group(release: Relea
     assert not set(ids(first)) & set(ids(second))
     assert "cheese" not in {item.group_id for item in items_of(state, second)}
     assert len(answer(state, None, asked({"one_per_group": False}, "popular", n=20, shown=shown)).items) == 10
+
+
+def test_a_mixed_scenario_asks_the_model_and_says_who_found_what(
+    state: RankingState, someone: Profile
+) -> None:
+    made = read_scenarios(
+        '[scenarios.blend_of_two]\nsources = ["model", {name = "popular", weight = 0.2}]\nranker = "mix"\n'
+    )
+    request = RankRequest(NOW_MS, made.by_name["blend_of_two"], n=30, explain=True)
+    assert wants_model(state, someone, request)
+    mixed = answer(state, someone, request)
+    assert mixed.strategy == "model"
+    found = [explain(item)["sources"] for item in mixed.items]
+    assert ["model"] in found
+    assert any("popular" in sources for sources in found)
+    scores = [item.score for item in mixed.items]
+    assert scores == sorted(scores, reverse=True)
+    nobody = answer(state, None, request)
+    assert {item.reason.code for item in nobody.items} == {"popular"}

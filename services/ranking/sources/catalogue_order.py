@@ -25,6 +25,11 @@ class CatalogueOrder(Source):
             return Found(
                 np.array(rules.candidates, dtype=np.int64)[:limit], always(question.say.plain("catalogue"))
             )
+        if rules.mask is not None:
+            (rows,) = rules.mask.nonzero()
+            return Found(
+                rows[rules.allowed(rows)][: limit or ENOUGH], always(question.say.plain("catalogue"))
+            )
         found = []
         count, start = 0, 0
         while start >= 0 and count < (limit or ENOUGH):

@@ -16,6 +16,7 @@ class Model(Source):
     """The network's best, and the nearest of the items that came after the release."""
 
     strategy = "model"
+    needs_model = True
     text = "what the release's network finds for this user"
 
     def find(self, question: Question, limit: int | None) -> Found:

@@ -35,6 +35,8 @@ class Source(Protocol):
 
     # The step of the ladder that an answer names when it begins with what this source found.
     strategy: str
+    # Whether it looks at the model's answer, so that the model is asked.
+    needs_model: bool = False
     # One line for the documentation and `GET /scenarios`.
     text: str
 

@@ -10,10 +10,11 @@ class Transitions(Source):
     """Followers and predecessors of the last five items."""
 
     strategy = "model"
+    needs_model = True
     text = "what came before and after the last items, in the events that the release was trained on"
 
     def find(self, question: Question, limit: int | None) -> Found:
         """See Source.find."""
-        if question.ranked is None:
+        if question.features is None:
             return nothing()
-        return Found(question.ranked.followers()[:limit], always(question.say.plain("taste")))
+        return Found(question.features.followers()[:limit], always(question.say.plain("taste")))
