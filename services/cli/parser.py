@@ -18,6 +18,7 @@ from services.cli.parser_flags import (
     unit_flag,
 )
 from services.cli.parser_release import release_commands
+from services.cli.parser_scenarios import scenario_commands
 from services.cli.parser_training import evaluate_command, train_command
 from services.cli.parser_users import users_commands
 
@@ -98,6 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
     _run(commands)
     _events(commands)
     _items(commands)
+    scenario_commands(commands)
     release_commands(commands)
     train_command(commands)
     evaluate_command(commands)
@@ -156,7 +158,7 @@ def _reading(commands: Any) -> None:
     recommend = add_command(commands, "recommend", "requests:recommend", "ask for recommendations")
     recommend.add_argument("user_id", nargs="?", help="without one: what a visitor without history sees")
     recommend.add_argument("-n", type=count, default=10, help="how many (default 10)")
-    recommend.add_argument("--scenario", help="for_you, recently_viewed, similar, trending, popular")
+    recommend.add_argument("--scenario", help="for_you, similar, trending, …; `freshet scenarios list`")
     recommend.add_argument("--item-id", help="the item that the list is about (similar)")
     server_flags(recommend)
     profile = add_group(commands, "profile", "look at what is known about a user")

@@ -26,7 +26,7 @@ from services.ranking.scenario_problems import (
     shown_path,
 )
 from services.ranking.scenario_rules import RULES, rule_values
-from services.ranking.toml_lines import Path, lines_of
+from services.ranking.toml_lines import DEPTH_MAX, DepthError, Path, lines_of
 
 MAX_FILE_BYTES: Final = (
     256 << 10
@@ -77,14 +77,13 @@ def read_scenarios(text: str, base: Mapping[str, Scenario] | None = None) -> Sce
     Raises ScenarioError with all that is wrong (20 mistakes at most), each with its line.
     """
     base = built_in() if base is None else base
-    raw = _toml(text)
+    raw, lines = _toml(text)
     problems = Problems()
     root = Table(raw, (), problems)
     root.only(("scenarios", "reasons"), "part of a scenario file")
     reader = _Reader(_tables(root, "scenarios"), base, problems, known_names())
     own = reader.all()
     texts = read_texts(_tables(root, "reasons"), ("reasons",), problems, built_in_texts())
-    lines = lines_of(text)
     by_where = {shown_path(path): line for path, line in lines.items()}
     if problems.found:
         raise ScenarioError(_with_lines(problems.found, by_where))
@@ -95,6 +94,18 @@ def read_scenarios(text: str, base: Mapping[str, Scenario] | None = None) -> Sce
         warnings=tuple(_with_lines(problems.odd, by_where)),
         lines=by_where,
     )
+
+
+def read_file(content: bytes) -> Scenarios:
+    """`read_scenarios` of a file's bytes. Raises ScenarioError."""
+    if len(content) > MAX_FILE_BYTES:
+        raise ScenarioError([Problem("", f"has more than {MAX_FILE_BYTES} bytes; at most so many are read")])
+    try:
+        text = content.decode("utf-8-sig")  # some editors begin a file with a mark
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ScenarioError([Problem("", "is not UTF-8; save it as UTF-8", line)]) from None
+    return read_scenarios(text)
 
 
 def with_rules(scenario: Scenario, raw: Mapping[str, Any], where: str = "") -> Scenario:
@@ -231,14 +242,13 @@ class _Reader:
             following = every[following].then
 
 
-def _toml(text: str) -> dict[str, Any]:
-    size_bytes = len(text.encode("utf-8", "surrogatepass"))
-    if size_bytes > MAX_FILE_BYTES:
-        raise ScenarioError([Problem("", f"the file has {size_bytes} bytes; at most {MAX_FILE_BYTES}")])
+def _toml(text: str) -> tuple[dict[str, Any], dict[Path, int]]:
+    """What a text says, and the lines of its parts. Raises ScenarioError."""
     try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise ScenarioError([Problem("", "is nested too deeply")]) from None
+        lines = lines_of(text)  # first: it refuses what tomllib would take for ever for
+        return tomllib.loads(text), lines
+    except DepthError as error:
+        raise ScenarioError([Problem("", f"is nested deeper than {DEPTH_MAX}", error.line)]) from None
     except tomllib.TOMLDecodeError as error:
         place = _TOML_PLACE.search(str(error))
         line = int(place[1]) if place and place[1] else text.count("\n") + 1

@@ -23,6 +23,10 @@ class Problem:
     message: str
     line: int | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """As answers and `--json` show it."""
+        return {"where": self.where, "line": self.line, "message": self.message}
+
     def __str__(self) -> str:
         place = f"line {self.line}: " if self.line is not None else ""
         return f"{place}{self.where}: {self.message}" if self.where else f"{place}{self.message}"

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
+DEPTH_MAX: Final = 32  # nobody writes deeper ones, and tomllib takes the square of a depth in time and memory
+
 Path = tuple[str | int, ...]  # keys and places in arrays, from the root
 
 _SPACE: Final = " \t"
@@ -15,14 +17,22 @@ _BARE_ENDS: Final = frozenset(",]}#\n")
 _ESCAPES: Final[Mapping[str, str]] = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "e": "\x1b"}
 
 
+class DepthError(ValueError):
+    """A key of very many parts, or values very deep in each other; `line` is where."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(f"line {line}: nested deeper than {DEPTH_MAX}")
+        self.line = line
+
+
 def lines_of(text: str) -> dict[Path, int]:
-    """The line, from 1, of every table, key and array element of a text that tomllib has read.
+    """The line, from 1, of every table, key and array element of a text.
 
     A key stands where its name stands, an element where its value begins. Of a text that is no TOML the
-    answer is what could be followed; nothing is raised.
+    answer is what could be followed. Raises DepthError; a text that passes is safe to give to tomllib.
     """
     scanner = _Scanner(text)
-    with suppress(IndexError, RecursionError):  # no TOML: what was found until here stands
+    with suppress(IndexError):  # no TOML: what was found until here stands
         scanner.document()
     return scanner.lines
 
@@ -85,6 +95,8 @@ class _Scanner:
             self._value(path)
 
     def _value(self, path: Path) -> None:
+        if len(path) > DEPTH_MAX:
+            raise DepthError(self._line())
         self._skip(_SPACE)
         opening = self._text[self._at]
         if opening in "\"'":
@@ -130,8 +142,10 @@ class _Scanner:
 
     def _key(self) -> list[str]:
         """A dotted key; ends before what follows it."""
-        names = []
+        names: list[str] = []
         while True:
+            if len(names) > DEPTH_MAX:
+                raise DepthError(self._line())
             self._skip(_SPACE)
             if self._text[self._at] in "\"'":
                 names.append(self._string(multiline=False))

@@ -99,6 +99,20 @@ EXPORT_OF_USER: dict[str, Any] = {
 }
 
 
+_WHERE = {"where": "scenarios.sale.sources[0]", "line": 4, "message": "'trendign' is no source; …"}
+CHECK_OF_SCENARIOS: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/toml": {"schema": {"type": "string"}}},
+        "description": "a scenario file (docs/SCENARIOS.md)",
+    },
+    "responses": answers(
+        "`ok`, and what is wrong or odd, each with its line",
+        {"ok": False, "own": [], "problems": [_WHERE], "warnings": []},
+    ),
+}
+
+
 def body_of_recommend() -> dict[str, Any]:
     """The request body of POST /recommend."""
     ids = {"type": "array", "items": _ID}

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from services.kernel.settings import SettingsError
 from services.ranking.catalogue import Catalogue
 from services.ranking.scenario import Scenario
-from services.ranking.scenario_file import MAX_FILE_BYTES, Scenarios, built_in_scenarios, read_scenarios
+from services.ranking.scenario_file import MAX_FILE_BYTES, Scenarios, built_in_scenarios, read_file
 from services.ranking.scenario_problems import Problem, ScenarioError
 from services.ranking.scenario_warnings import columns_to_make
 
@@ -90,7 +90,7 @@ class ScenariosFollower:
         try:
             self._seen = _seen_of(self._file)
             content = _content(self._file)
-            self._take(content, _parsed(content))
+            self._take(content, read_file(content))
         except (OSError, ScenarioError) as error:
             raise SettingsError(f"FRESHET_SCENARIOS={self.path}: {_reason(error)}") from None
 
@@ -117,7 +117,7 @@ class ScenariosFollower:
                 return False
             # 3.
             self._seen = seen
-            made = await asyncio.to_thread(_parsed, content)
+            made = await asyncio.to_thread(read_file, content)
             await self._prepare(made)
         except Exception as error:  # a mistake of ours, too, leaves the old one serving
             self._refuse(content, error)
@@ -176,17 +176,6 @@ def _seen_of(file: Path) -> _Seen:
 def _content(file: Path) -> bytes:
     with file.open("rb") as opened:
         return opened.read(MAX_FILE_BYTES + 1)  # one more tells that it is too large
-
-
-def _parsed(content: bytes) -> Scenarios:
-    if len(content) > MAX_FILE_BYTES:
-        raise ScenarioError([Problem("", f"the file has more than {MAX_FILE_BYTES} bytes")])
-    try:
-        text = content.decode("utf-8-sig")  # some editors begin a file with a mark
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ScenarioError([Problem("", "is not UTF-8; save it as UTF-8", line)]) from None
-    return read_scenarios(text)
 
 
 def _reason(error: Exception) -> str:

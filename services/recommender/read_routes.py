@@ -12,16 +12,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.http.answers import json_answer
+from services.http.body import BodyReader
 from services.http.raw_path import path_id
 from services.http.raw_route import Router
 from services.kernel.ids import read_id
 from services.kernel.problem import Problem, ProblemError
 from services.recommender.deadline import LateError, within
-from services.recommender.documentation import EXPORT_OF_USER, ITEM, PAGE_PARAMETERS, USER, answers
+from services.recommender.documentation import (
+    CHECK_OF_SCENARIOS,
+    EXPORT_OF_USER,
+    ITEM,
+    PAGE_PARAMETERS,
+    USER,
+    answers,
+)
 from services.recommender.profiles import alive
 from services.recommender.query import QueryError
 from services.recommender.routes import parameters_of, problem_of
-from services.recommender.scenario_list import describe_scenarios
+from services.recommender.scenario_list import check_scenarios, describe_scenarios
 from services.recommender.state import State, now_ms
 from services.recommender.user_export import disposition_of, export_user
 from services.recommender.user_profile import consent_of, describe_user
@@ -31,14 +39,18 @@ T = TypeVar("T")
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000  # some MB of items
+MAX_HELD_BYTES = 4 << 20  # scenario files being read at once; one is 256 KB at most
 # Reads that have no ladder to fall down: long enough for a slow store, short enough for a person.
 READ_S = 1.0
 NO_STORE = {"cache-control": "no-store"}
 
 
 def read_router(state: State) -> Router:
-    """GET /items, /items/{item_id}, /users/{user_id}/profile and /export, /scenarios, /releases."""
+    """GET /items, /items/{item_id}, /users/{user_id}/profile and /export, /scenarios, /releases, and
+    POST /scenarios/check.
+    """
     router = Router(tags=["read"])
+    bodies = BodyReader(state.settings.max_body_bytes, MAX_HELD_BYTES)
 
     async def get_item(request: Request) -> Response:
         """An item as it stands in the store; while the store is away, as it was last seen."""
@@ -84,6 +96,10 @@ def read_router(state: State) -> Router:
         """The lists there are, what each is made of, and what is odd about the deployment's own."""
         return json_answer(await describe_scenarios(state), headers=NO_STORE)
 
+    async def check_scenario_file(request: Request) -> Response:
+        """Read a scenario file (TOML) without using it: `problems`, or `warnings` beside this catalogue."""
+        return json_answer(await check_scenarios(state, await bodies.read(request)), headers=NO_STORE)
+
     async def list_releases(_request: Request) -> Response:
         """Which release is in use, which came before, which was refused and why."""
         return json_answer(_releases(state), headers=NO_STORE)
@@ -98,6 +114,9 @@ def read_router(state: State) -> Router:
         "/users/{user_id:path}/export", export_of_user, methods=["GET"], openapi_extra=EXPORT_OF_USER
     )
     router.add_api_route("/scenarios", list_scenarios, methods=["GET"])
+    router.add_api_route(
+        "/scenarios/check", check_scenario_file, methods=["POST"], openapi_extra=CHECK_OF_SCENARIOS
+    )
     router.add_api_route("/releases", list_releases, methods=["GET"])
     return router
 

@@ -1,13 +1,16 @@
-"""What GET /scenarios says: the scenarios in use, the file that they are from, and what is odd about it."""
+"""What GET /scenarios says: the scenarios in use, the file that they are from, and what is odd about it.
+
+POST /scenarios/check says the same of a file that is not in use yet.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-from services.ranking.scenario_file import Scenarios
+from services.ranking.scenario_file import Scenarios, read_file
 from services.ranking.scenario_json import scenario_json
-from services.ranking.scenario_problems import Problem
+from services.ranking.scenario_problems import Problem, ScenarioError
 from services.ranking.scenario_warnings import MAX_WARNINGS, warnings_of
 from services.recommender.follow_scenarios import ScenariosFollower, have_columns
 from services.recommender.state import State
@@ -24,8 +27,23 @@ async def describe_scenarios(state: State) -> dict[str, Any]:
         ],
         "languages": sorted(scenarios.texts.by_language),
         "file": _file(follower) if follower.path else None,
-        "warnings": [_problem(warning) for warning in await warnings_about(state, scenarios)],
+        "warnings": [warning.to_json() for warning in await warnings_about(state, scenarios)],
     }
+
+
+async def check_scenarios(state: State, content: bytes) -> dict[str, Any]:
+    """What would happen to a scenario file: its mistakes, or its warnings beside this catalogue."""
+    try:
+        made = await asyncio.to_thread(read_file, content)
+    except ScenarioError as error:
+        return {
+            "ok": False,
+            "own": [],
+            "problems": [problem.to_json() for problem in error.problems],
+            "warnings": [],
+        }
+    warnings = [warning.to_json() for warning in await warnings_about(state, made)]
+    return {"ok": True, "own": sorted(made.own), "problems": [], "warnings": warnings}
 
 
 async def warnings_about(state: State, scenarios: Scenarios) -> list[Problem]:
@@ -54,9 +72,5 @@ def _file(follower: ScenariosFollower) -> dict[str, Any]:
         "version": follower.version,
         "loaded_at": None if follower.loaded_at_ms is None else follower.loaded_at_ms // 1000,
         "problem": follower.trouble,
-        "problems": [_problem(problem) for problem in follower.problems],
+        "problems": [problem.to_json() for problem in follower.problems],
     }
-
-
-def _problem(problem: Problem) -> dict[str, Any]:
-    return {"where": problem.where, "line": problem.line, "message": problem.message}

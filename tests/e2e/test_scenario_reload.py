@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -127,6 +128,40 @@ def test_what_the_catalogue_does_not_have_is_a_warning(client: httpx.Client, fil
     assert "'nope'" in messages[2]
     assert messages[3] == "no item of the catalogue passes it"
     assert "no item has it" in messages[4]
+
+
+def freshet(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "services.cli", "scenarios", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_file_is_checked_before_it_is_used(client: httpx.Client, tmp_path: Path) -> None:
+    url, other = str(client.base_url), tmp_path / "other.toml"
+    other.write_text(BREAD.replace("p9", "p999"))
+    done = freshet("check", str(other), "--url", url)
+    assert done.returncode == 3, done.stderr
+    assert "warning: line 6: scenarios.shelf.pins[0]: no item 'p999' is in the catalogue" in done.stdout
+    assert facts(client)["scenarios"][-1]["pins"] == [{"item": "p8", "slot": 1}], "it is not in use"
+    other.write_text(BREAD)
+    told = freshet("check", str(other), "--url", url, "--json")
+    assert told.returncode == 0
+    assert json.loads(told.stdout) == {
+        "ok": True,
+        "own": ["shelf"],
+        "problems": [],
+        "warnings": [],
+        "compared_with_catalogue": True,
+    }
+    assert client.post("/scenarios/check", content=b"[scenarios.a]").json()["problems"][0]["line"] == 1
+    assert freshet("check", str(other), "--url", "http://127.0.0.1:1").returncode == 1
+    listed = freshet("list", "--url", url)
+    assert listed.returncode == 0
+    assert "shelf" in listed.stdout
+    assert "new_arrivals" in listed.stdout
 
 
 def test_a_bad_file_at_the_start_stops_the_service(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from services.kernel.profile import SEEN_BOUGHT, SEEN_DISLIKED, SEEN_VIEWED
 from services.ranking.filter_json import parse_filter
 from services.ranking.scenario import FOR_EVER_S, Boost, Cap, Pin, RankerUse, Scenario, SourceUse
 from services.ranking.scenario_file import (
-    MAX_FILE_BYTES,
     built_in,
     built_in_scenarios,
     known_names,
@@ -188,8 +187,9 @@ slot = 0
         ("\n\n[scenarios.a]\nx = ", "line 4: is no TOML"),
         ("[scenarios.a]\n[scenarios.a]", "line 2: is no TOML"),
         ("x = {\n a = 1 }", "a table in { } must stand on one line"),
-        ("a = " + "[" * 9000, "nested too deeply"),
-        ("#" * (MAX_FILE_BYTES + 1), f"at most {MAX_FILE_BYTES}"),
+        ("\na = " + "[" * 9000, "line 2: is nested deeper than 32"),
+        ("a." * 100_000 + "b = 1", "line 1: is nested deeper than 32"),
+        ("[" + '" ".' * 60_000 + "b]", "line 1: is nested deeper than 32"),
         ("[scenario.a]", "line 1: scenario: 'scenario' is no part of a scenario file; did you"),
         ("scenarios = 3", "line 1: scenarios: must be a table"),
         ("[scenarios]\na = 3", "line 2: scenarios.a: must be a table"),
