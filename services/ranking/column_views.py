@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -98,5 +97,5 @@ class IdColumn(_View):
         return [value for value, met in zip(given, known.tolist(), strict=True) if not met]
 
     def some(self, limit: int) -> Iterator[Value]:
-        """See Column.some."""
-        return islice(iter(self._found), limit)
+        """See Column.some; of more ids than are looked at, the nearest would be one of thousands as near."""
+        return iter(self._found) if len(self._found) <= limit else iter(())

@@ -106,7 +106,7 @@ class Columns:
         self._journal: deque[int] = deque(maxlen=JOURNAL_ROWS)
         self._kept: dict[Filter, _Kept] = {}
         self._names: set[str] = set()  # of properties, of all items there have ever been
-        self._ids = IdColumn(held.rows, np.arange(capacity), -1)
+        self._ids = IdColumn(held.rows, np.arange(capacity, dtype=np.int32), -1)
         self._groups = IdColumn(held.groups, held.group, 0)
         self._available = FlagColumn(held.available)
         self._published = TimeColumn(held.published_ms, -1)
@@ -159,7 +159,7 @@ class Columns:
         grown = np.zeros(capacity, dtype=np.bool_)
         grown[: len(self._alive)] = self._alive
         self._alive = grown
-        self._ids.numbers = np.arange(capacity)
+        self._ids.numbers = np.arange(capacity, dtype=np.int32)
         self._groups.numbers = held.group
         self._available.numbers = held.available
         self._published.numbers = held.published_ms

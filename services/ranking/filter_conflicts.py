@@ -138,7 +138,8 @@ def _why_of_one(
 ) -> str | None:
     """Clauses that one value cannot answer together."""
     if equals:
-        common = [value for value in equals[0].values if all(value in clause.values for clause in equals)]
+        first, *others = (dict.fromkeys(clause.values) for clause in equals)
+        common = [value for value in first if all(value in other for other in others)]
         if not common:
             texts = " and ".join(_list(clause.values) for clause in equals)
             return f"an item has one {name}, which cannot be {texts}; to accept either, name them in one list"
@@ -149,13 +150,13 @@ def _why_of_one(
             left = [value for value in left if _lies_in(value, clause)]
             if not left:
                 return f"{_list(equals[0].values)} is not {_span(clause)}; change one of the two"
-    for at, first in enumerate(ranges):
+    for at, span in enumerate(ranges):
         for second in ranges[at + 1 :]:
-            if _apart(first, second) or _apart(second, first):
-                return f"nothing is both {_span(first)} and {_span(second)}; change one of the bounds"
+            if _apart(span, second) or _apart(second, span):
+                return f"nothing is both {_span(span)} and {_span(second)}; change one of the bounds"
         for bar in bars:
-            if isinstance(bar, Within) and _covers(bar, first):
-                return f"asks for {_span(first)} and excludes {_span(bar)}; keep one of the two"
+            if isinstance(bar, Within) and _covers(bar, span):
+                return f"asks for {_span(span)} and excludes {_span(bar)}; keep one of the two"
     return None
 
 

@@ -13,6 +13,7 @@ from services.ranking.filters import All, AnyOf, Equal, Exists, Filter, FilterEr
 DEPTH_MAX: Final = 8  # all, any and not in each other: deeper ones nobody can read, and reading recurses
 CLAUSES_MAX: Final = 64  # each is a pass over a column of the catalogue, up to 0.1 ms at 100,000 items
 VALUES_MAX: Final = 1000  # of a clause: a basket or a shelf of ids; more is a tag that the items should carry
+ALL_VALUES_MAX: Final = 4000  # of a filter: reading and checking them takes 1 µs each, while others wait
 
 _BOUNDS: Final = frozenset({"gt", "gte", "lt", "lte"})
 OPERATORS: Final = ("eq", "ne", "in", "nin", "gt", "gte", "lt", "lte", "under", "exists")
@@ -37,16 +38,30 @@ _OTHER_WORDS: Final = {
 
 
 class Budget:
-    """Counts clauses while a filter is read."""
+    """Counts clauses and their values while a filter is read."""
 
     def __init__(self, where: str) -> None:
         self._where = where
-        self._left = CLAUSES_MAX
+        self._clauses = 0
+        self._values = 0
 
-    def take(self) -> None:
-        """One more clause. Raises FilterError for one too many."""
-        self._left -= 1
-        if self._left < 0:
+    def take(self, values: int, where: str) -> None:
+        """One more clause with so many values. Raises FilterError for too many."""
+        self._clauses += 1
+        self._values += values
+        if values > VALUES_MAX:
+            raise FilterError(
+                "filter_too_large",
+                where,
+                f"holds {values} values, {VALUES_MAX} at most; give the items a tag and filter by that",
+            )
+        if self._values > ALL_VALUES_MAX:
+            raise FilterError(
+                "filter_too_large",
+                self._where,
+                f"holds more than {ALL_VALUES_MAX} values; give the items a tag and filter by that",
+            )
+        if self._clauses > CLAUSES_MAX:
             raise FilterError(
                 "filter_too_large",
                 self._where,
@@ -69,15 +84,9 @@ def joined(parts: list[Node]) -> Node:
 
 
 def equal(name: str, values: list[Value], where: str) -> Node:
-    """A clause of membership. Raises FilterError for none or too many values."""
+    """A clause of membership. Raises FilterError for no value."""
     if not values:
         raise FilterError("contradictory_filter", where, "an empty list lets nothing through; leave it out")
-    if len(values) > VALUES_MAX:
-        raise FilterError(
-            "filter_too_large",
-            where,
-            f"holds {len(values)} values, {VALUES_MAX} at most; give the items a tag and filter by that",
-        )
     return Equal(name, tuple(dict.fromkeys(values)))
 
 
@@ -118,7 +127,7 @@ def _several(name: str, raw: object, where: str, depth: int, budget: Budget) -> 
 def _field(name: str, raw: object, where: str, budget: Budget) -> Node:
     check_field(name, where)
     if not isinstance(raw, dict):  # short for eq, or in
-        budget.take()
+        budget.take(len(raw) if isinstance(raw, list) else 1, where)
         return _clause(name, "in" if isinstance(raw, list) else "eq", raw, where)
     if not raw:
         raise FilterError("invalid_filter", where, f"is empty; the operators are {', '.join(OPERATORS)}")
@@ -126,11 +135,11 @@ def _field(name: str, raw: object, where: str, budget: Budget) -> Node:
         _check_operator(name, operator, f"{where}.{str(operator)[:64]}")
     parts: list[Node] = []
     if not _BOUNDS.isdisjoint(raw):
-        budget.take()
+        budget.take(1, where)
         parts.append(_range(name, raw, where))
     for operator, value in raw.items():
         if operator not in _BOUNDS:
-            budget.take()
+            budget.take(len(value) if isinstance(value, list) else 1, f"{where}.{operator}")
             parts.append(_clause(name, operator, value, f"{where}.{operator}"))
     return joined(parts)
 
@@ -186,8 +195,6 @@ def _clause(name: str, operator: str, raw: object, where: str) -> Node:
             raise FilterError(
                 "invalid_value", where, f"must be a list, not {json_type(raw)}; for one value use eq or ne"
             )
-        if len(raw) > VALUES_MAX:  # before each is looked at
-            equal(name, [0] * len(raw), where)
         found = equal(name, [read_value(name, one, f"{where}[{at}]") for at, one in enumerate(raw)], where)
         return Not(found) if operator == "nin" else found
     if isinstance(raw, list) and field_of(name).kind is not Kind.PATH:

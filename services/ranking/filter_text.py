@@ -15,7 +15,7 @@ from services.ranking.filter_fields import (
     read_value,
     typed,
 )
-from services.ranking.filter_json import VALUES_MAX, Budget, equal, joined
+from services.ranking.filter_json import Budget, equal, joined
 from services.ranking.filters import AnyOf, Exists, Filter, FilterError, Node, Not, Value, Within
 
 SHORT_CHARS_MAX: Final = 8192  # of the line that servers and proxies take; longer ones go in a POST
@@ -79,10 +79,8 @@ def _clause(piece: str, where: str, budget: Budget) -> Node:
     inside = f"{where}.{name[:64]}"
     check_field(name, inside)
     tokens = [_token(one, inside) for one in _split(rest, ",", inside)]
-    if len(tokens) > VALUES_MAX:
-        equal(name, [0] * len(tokens), inside)
+    budget.take(len(tokens), inside)
     if any(token == _Token("*", False) for token in tokens):
-        budget.take()
         return Not(Exists(name)) if negated else Exists(name)
     values: list[Value] = []
     ranges: list[Node] = []
@@ -93,8 +91,8 @@ def _clause(piece: str, where: str, budget: Budget) -> Node:
         else:
             values += _values(name, token, inside)
     parts = [*([equal(name, values, inside)] if values else []), *ranges]
-    for _ in parts:
-        budget.take()
+    for _ in parts[1:]:
+        budget.take(0, inside)
     found = parts[0] if len(parts) == 1 else AnyOf(tuple(parts))
     return Not(found) if negated else found
 

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from services.ranking.filter_fields import FIELDS
-from services.ranking.filter_json import CLAUSES_MAX, DEPTH_MAX, OPERATORS, VALUES_MAX, parse_filter
+from services.ranking.filter_json import (
+    ALL_VALUES_MAX,
+    CLAUSES_MAX,
+    DEPTH_MAX,
+    OPERATORS,
+    VALUES_MAX,
+    parse_filter,
+)
 from services.ranking.filters import FilterError, both
 
 
@@ -184,6 +191,11 @@ def test_bounds() -> None:
     assert parse_filter({"brand": [str(number) for number in range(VALUES_MAX)]})
     many = refused({"brand": [str(number) for number in range(VALUES_MAX + 1)]})
     assert (many.code, many.where) == ("filter_too_large", "filter.brand")
+    full = {"brand": [str(number) for number in range(VALUES_MAX)]}
+    assert parse_filter({"all": [full] * (ALL_VALUES_MAX // VALUES_MAX)})
+    assert "more than 4000 values" in str(
+        refused({"all": [*[full] * (ALL_VALUES_MAX // VALUES_MAX), {"tags": "a"}]})
+    )
     assert parse_filter({"any": [{"price": number} for number in range(CLAUSES_MAX)]})
     wide = refused({"any": [{"price": number} for number in range(CLAUSES_MAX + 1)]})
     assert wide.code == "filter_too_large"
