@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from services.kernel.position import Position
@@ -18,17 +19,21 @@ MAX_RECENT = 100  # events that the log may not have seen; a ring has 128 places
 MAX_ROWS = 12  # lists of one page
 MAX_CONTEXT = 32  # entries
 MAX_CONTEXT_CHARS = 256  # in one value
+MAX_CONTEXT_VALUES = 64  # of one name, such as the brands that somebody follows
 FOR_YOU = "for_you"
 
 
 class QueryError(Exception):
-    """The question cannot be answered as asked; `detail` says what to change."""
+    """The question cannot be answered as asked; `detail` says what to change, `more` goes beside it."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
+    def __init__(
+        self, status: int, code: str, detail: str, more: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.detail = detail
+        self.more = more
 
 
 @dataclass(frozen=True, slots=True)
