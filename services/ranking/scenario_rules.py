@@ -168,7 +168,7 @@ def a_filter(raw: object, path: Path, problems: Problems) -> Filter | None:
     try:
         if isinstance(raw, str):
             return parse_short(raw, shown_path(path))
-        return parse_filter(_with_texts(raw), shown_path(path))
+        return parse_filter(_as_json(raw), shown_path(path))
     except FilterError as error:
         problems.add_at(error.where, _message(error))
         return None
@@ -292,10 +292,16 @@ def _message(error: FilterError) -> str:
     return str(error).removeprefix(f"{error.where}: ")
 
 
-def _with_texts(raw: Any) -> Any:
-    """The same with dates and times, which TOML has and JSON has not, as text."""
+def _as_json(raw: Any) -> Any:
+    """The same as JSON would have it: dates and times as text, and `properties.season = …`, which TOML takes
+    apart, as the one name that it is.
+    """
     if isinstance(raw, Mapping):
-        return {name: _with_texts(value) for name, value in raw.items()}
+        own = raw.get("properties")
+        if isinstance(own, Mapping):
+            names = {f"properties.{name}": value for name, value in own.items()}
+            raw = {**{name: value for name, value in raw.items() if name != "properties"}, **names}
+        return {name: _as_json(value) for name, value in raw.items()}
     if isinstance(raw, list | tuple):
-        return [_with_texts(value) for value in raw]
+        return [_as_json(value) for value in raw]
     return raw.isoformat() if isinstance(raw, date | time) else raw

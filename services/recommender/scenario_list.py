@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from services.ranking.rankers import RANKERS
 from services.ranking.scenario_file import Scenarios, read_file
 from services.ranking.scenario_json import scenario_json
 from services.ranking.scenario_problems import Problem, ScenarioError
 from services.ranking.scenario_warnings import MAX_WARNINGS, warnings_of
+from services.ranking.sources import SOURCES
 from services.recommender.follow_scenarios import ScenariosFollower, have_columns
 from services.recommender.state import State
 
 
 async def describe_scenarios(state: State) -> dict[str, Any]:
-    """All scenarios in JSON, the file's state (None where there is none) and its warnings."""
+    """All scenarios in JSON, what they may be made of, the file's state (None: there is none), its warnings."""
     follower = state.scenarios
     scenarios = follower.current
     return {
@@ -25,6 +27,8 @@ async def describe_scenarios(state: State) -> dict[str, Any]:
             {"scenario": name, "own": name in scenarios.own, **scenario_json(scenario)}
             for name, scenario in scenarios.by_name.items()
         ],
+        "sources": {name: source.text for name, source in SOURCES.items()},
+        "rankers": {name: ranker.text for name, ranker in RANKERS.items()},
         "languages": sorted(scenarios.texts.by_language),
         "file": _file(follower) if follower.path else None,
         "warnings": [warning.to_json() for warning in await warnings_about(state, scenarios)],

@@ -131,6 +131,23 @@ def test_dates_of_toml_are_dates_in_filters() -> None:
     assert made.filter == parse_filter({"published_at": {"gte": "2026-01-31T00:00:00Z"}})
 
 
+def test_properties_may_be_written_as_toml_takes_names_apart() -> None:
+    head = '[scenarios.x]\nsources = ["popular"]\n'
+    made = [
+        read_scenarios(f"{head}{body}").by_name["x"].filter
+        for body in (
+            'filter = { "properties.season" = "summer", brand = "a" }',
+            'filter = { properties.season = "summer", brand = "a" }',
+            '[scenarios.x.filter]\nproperties.season = "summer"\nbrand = "a"',
+        )
+    ]
+    assert made[0] is not None
+    assert made[0].fields() == {"properties.season", "brand"}
+    assert all(one is not None and set(one.parts) == set(made[0].parts) for one in made)
+    (problem,) = problems_of(f"{head}[scenarios.x.filter]\nproperties.season = {{ gte = true }}")
+    assert problem.startswith("line 4: scenarios.x.filter.properties.season")
+
+
 def test_all_mistakes_are_told_at_once_each_with_its_line() -> None:
     found = problems_of(
         """
