@@ -152,6 +152,18 @@ def test_a_subject_forgotten_has_no_neighbours() -> None:
     assert made.partners == ()
 
 
+def test_nothing_of_a_subject_who_denies_personalisation_counts_until_it_is_allowed_or_forgotten() -> None:
+    profile = Profile.empty(NO_SPACE)
+    assert len(add(profile, change(0, (1,)))) == 1
+    assert add(profile, change(1, (2,))._replace(personalization=False)) == []
+    assert add(profile, change(2, (3,), number=PURCHASE)) == []
+    (again,) = add(profile, change(3, (4,))._replace(personalization=True))
+    assert (again.item, again.partners) == (4, ()), "it begins anew"
+    assert add(profile, change(4, (5,))._replace(personalization=False)) == []
+    later = change(5, (6,))._replace(received_at_ms=START_S * 1000 + RULES.ttl_ms + 1)
+    assert [one.item for one in add(profile, later)] == [6]
+
+
 @settings(max_examples=50)
 @given(
     seen=st.lists(st.tuples(st.integers(0, 90), st.integers(0, 10 * DAY_S)), max_size=200),
