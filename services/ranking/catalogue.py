@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from services.kernel.ids import item_key
 from services.kernel.item import Item, decode_item, encode_item
 from services.ranking.aggregates import TOP_MAX, Scores
+from services.ranking.arrivals import NO_DATE, Arrivals
 from services.ranking.columns import Columns, Held
 from services.ranking.extras import Extras
+from services.ranking.groups import Groups
 from services.release.files import Release
 
 RowArray = NDArray[np.int64]
@@ -62,6 +64,8 @@ class Catalogue:
         self.group = np.zeros(FIRST_CAPACITY, dtype=np.int64)  # 0: stands alone
         self.category = np.zeros(FIRST_CAPACITY, dtype=np.int64)  # the first path as a whole; 0: none
         self._categories: dict[tuple[str, ...], int] = {}
+        self.groups = Groups()
+        self._arrivals = Arrivals()
         self.columns = Columns(self._held())
         self._touched: set[int] = set()
         self.whole_size = 0  # of the whole, where this is a part of it
@@ -123,10 +127,15 @@ class Catalogue:
         self._raw[row] = raw
         self._items.pop(row, None)
         self._available[row] = item.available
-        self._from_ms[row] = -1 if item.published_at is None else item.published_at
+        published_ms = NO_DATE if item.published_at is None else item.published_at
+        if published_ms != self._from_ms[row]:
+            self._from_ms[row] = published_ms
+            self._arrivals.touch(row)
         self._until_ms[row] = FOREVER_MS if item.expires_at is None else item.expires_at
         group = item.group_id
-        self.group[row] = 0 if group is None else self._groups.setdefault(group, len(self._groups) + 1)
+        code = 0 if group is None else self._groups.setdefault(group, len(self._groups) + 1)
+        self.group[row] = code
+        self.groups.put(row, code, item.group_order)
         path = tuple(item.categories[0]) if item.categories else None
         code = 0 if path is None else self._categories.setdefault(path, len(self._categories) + 1)
         self.category[row] = code
@@ -148,6 +157,7 @@ class Catalogue:
         self._items.pop(row, None)
         self._available[row] = False
         self.group[row] = 0
+        self.groups.remove(row)
         self.columns.remove(row)
         self.version += 1
         self._touched.add(row)
@@ -366,6 +376,14 @@ class Catalogue:
     def newest(self) -> RowArray:
         """Rows of the last items that the release does not know, newest first."""
         return np.array(list(islice(self._binding.extras.newest(), NEW_MAX)), dtype=np.int64)
+
+    def published_ms(self, rows: RowArray) -> NDArray[np.int64]:
+        """`published_at` of rows, Unix ms, NO_DATE where there is none; same shape."""
+        return self._from_ms[rows]
+
+    def latest(self) -> RowArray:
+        """Rows that have `published_at`, the latest first; it may lie in the future."""
+        return self._arrivals.latest_first(self._from_ms[: self.row_count])
 
     def new_rows(self) -> RowArray:
         """Rows that the release in use does not know; those of deleted items too."""

@@ -67,7 +67,12 @@ class Say:
 
     def place(self, code: str, *, country: str | None = None, device: str | None = None) -> Reason:
         """Popular where the request comes from."""
-        return Reason(code, self._text(code, country=country, device=device))
+        text = self._text(code, country=country, device=device)
+        return Reason(code, text, country=country, device=device)
+
+    def unfinished(self, progress: float | None) -> Reason:
+        """A video that the subject began; how far it has run, 0 to 1, None where nobody said so."""
+        return Reason("continue_watching", self.plain("continue_watching").text, progress=progress)
 
 
 @lru_cache(maxsize=1024)  # a dozen codes in each of at most 50 languages

@@ -56,13 +56,17 @@ class RankRequest:
 class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why an item stands there, as the answer's JSON has it; each is true of the data it was made from.
 
-    `code` is for translation, `item_id` the item that led here, `category` the category that did.
+    `code` is for translation, `item_id` the item that led here, `category` the category that did, `country`
+    and `device` where it is popular. `progress` is how far a video has run, 0 to 1, where its player said so.
     """
 
     code: str
     text: str
     item_id: str | None = None
     category: str | None = None
+    country: str | None = None
+    device: str | None = None
+    progress: float | None = None
 
 
 class RankedItem(NamedTuple):

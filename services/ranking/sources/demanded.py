@@ -5,17 +5,47 @@ from __future__ import annotations
 import numpy as np
 
 from services.ranking.aggregates import TOP_MAX, Scores
+from services.ranking.filter_masks import Variables, resolved
+from services.ranking.filters import CategoryPath, Equal
 from services.ranking.question import Question
 from services.ranking.sources.protocol import Found, RowArray, always
 
 
 def wanted_most(question: Question, scores: Scores, code: str, limit: int | None) -> Found:
-    """The best of a snapshot; under a filter the best of those that it lets in, however far down they are."""
+    """The best of a snapshot; under a filter the best of those that it lets in, however far down they are.
+
+    Where the filter asks for one category, the reason is `code` in that category.
+    """
     if question.rules.mask is None:
         rows = question.catalogue.rows_of_top(scores)
-    else:
-        rows = _best_of(question, scores, question.rules.mask)
-    return Found(rows[:limit], always(question.say.plain(code)))
+        return Found(rows[:limit], always(question.say.plain(code)))
+    rows = _best_of(question, scores, question.rules.mask)
+    path = category_of(question)
+    say = question.say
+    reason = say.plain(code) if path is None else say.shelf(f"{code}_in_category", path)
+    return Found(rows[:limit], always(reason))
+
+
+def category_of(question: Question) -> tuple[str, ...] | None:
+    """The category path that all items of the list are in, since its filter asks for it alone; of several
+    the deepest. None where the filter asks for no category, or for any of several.
+    """
+    wanted = question.scenario.filter
+    if wanted is None or "categories" not in wanted.fields():
+        return None
+    if wanted.needs():
+        row = question.about[0]
+        item = question.catalogue.item(row) if row >= 0 else None
+        wanted, _ = resolved(wanted, Variables(question.request.context, item))
+    found = [
+        part.values[0].names
+        for part in wanted.parts
+        if isinstance(part, Equal)
+        and part.field == "categories"
+        and len(part.values) == 1
+        and isinstance(part.values[0], CategoryPath)
+    ]
+    return max(found, key=len, default=None)
 
 
 def _best_of(question: Question, scores: Scores, mask: np.typing.NDArray[np.bool_]) -> RowArray:

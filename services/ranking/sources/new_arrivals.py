@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+import numpy as np
+
+from services.ranking.arrivals import NO_DATE
 from services.ranking.question import Question
-from services.ranking.sources.protocol import Found, Source, always
+from services.ranking.sources.protocol import NO_ROWS, Found, RowArray, Source, always
+from services.ranking.state import MAX_N, Reason
+
+NEW_FOR_MS: Final = 90 * 86_400_000  # a season: what is older may be the latest there is, and is not new
+ENOUGH: Final = 4 * MAX_N  # a list takes MAX_N; groups and caps take some away
+_LOOKED_AT: Final = 4096  # rows at once
 
 
 class New(Source):
@@ -18,11 +28,45 @@ class New(Source):
 
 
 class NewArrivals(Source):
-    """By `published_at`; what has none stands behind, the last that came first."""
+    """By `published_at`, the latest first. What has none and came after the release stands behind all that
+    is new by its date and before what is not; of the rest nobody knows when it came, and it is not here.
+    """
 
     strategy = "catalogue"
     text = "what came into the catalogue last, the newest first"
 
     def find(self, question: Question, limit: int | None) -> Found:
-        """See Source.find."""
-        return Found(question.catalogue.newest()[:limit], always(question.say.plain("new")))
+        """See Source.find. Looks no further than it has to."""
+        catalogue = question.catalogue
+        want = limit or ENOUGH
+        new_since_ms = question.request.now_ms - NEW_FOR_MS
+        dated = _first_allowed(question, catalogue.latest(), want)
+        is_new = catalogue.published_ms(dated) >= new_since_ms
+        undated = NO_ROWS
+        if is_new.sum() < want:
+            rows = catalogue.new_rows()[::-1]
+            undated = _first_allowed(question, rows[catalogue.published_ms(rows) == NO_DATE], want)
+        rows = np.concatenate([dated[is_new], undated, dated[~is_new]])[:want]
+        new_ones = int(is_new.sum()) + len(undated)
+        new, old = question.say.plain("new"), question.say.plain("catalogue")
+
+        def reason_of(place: int) -> Reason:
+            return new if place < new_ones else old
+
+        return Found(rows, reason_of)
+
+
+def _first_allowed(question: Question, rows: RowArray, want: int) -> RowArray:
+    """The first so many rows that may be shown, however far down they are."""
+    rules = question.rules
+    if rules.mask is not None:
+        rows = rows[rules.mask[rows]]
+    found, count = [NO_ROWS], 0
+    for start in range(0, len(rows), _LOOKED_AT):
+        some = rows[start : start + _LOOKED_AT]
+        some = some[rules.allowed(some)][: want - count]
+        found.append(some)
+        count += len(some)
+        if count >= want:
+            break
+    return np.concatenate(found)
