@@ -18,7 +18,7 @@ from services.ranking.filters import CategoryPath, Flag, Moment, Value, Within
 Mask = NDArray[np.bool_]
 Rows = slice | NDArray[np.int64]
 
-# Lists of values that are looked up to share a code (tags of variants, categories): 3 MB of the dictionary.
+# Lists whose code later items with the same list get (categories, tags of variants): 3 MB of dictionary.
 LISTS_SHARED: Final = 16_384
 FEW: Final = 8  # numbers that are compared one by one, 20 µs each at 100,000 items
 GARBAGE_MIN: Final = 4096  # codes that no row has any more, before the others are numbered anew

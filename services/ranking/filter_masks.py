@@ -102,7 +102,7 @@ def value_of(item: Item, name: str) -> Any:
 
 def property_of(properties: Any, path: str) -> Any:
     """A property by its path: `size`, or `frame.size` of an object within; None where there is none."""
-    if not isinstance(properties, dict):
+    if not isinstance(properties, Mapping):
         return None
     if path in properties:
         return properties[path]
@@ -164,7 +164,7 @@ def _given(name: str, variable: Variable, variables: Variables, *, bound: bool) 
         if isinstance(raw, Moment):
             return [raw] if field_of(name).kind is Kind.TIME else []
     else:
-        raw = variables.context.get(variable.name)
+        raw = property_of(variables.context, variable.name)
     return [] if raw is None else given_values(field_of(name).kind, raw, bound=bound)
 
 

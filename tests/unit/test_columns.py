@@ -135,6 +135,45 @@ def test_values_that_no_item_has_are_named_with_the_nearest() -> None:
     }
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_many_values_are_found_as_few_are(seed: int) -> None:
+    chance = random.Random(seed)
+    drawn = [None, *(chance.choice([0.0, 0.1, 5.0, chance.randrange(2000) / 100]) for _ in range(300))]
+    catalogue = catalogue_of(
+        Item(
+            item_id=f"i{at:03d}",
+            price=price,
+            group_order=None if price is None else -price,
+            published_at=None if price is None else int(price * 100_000),
+            group_id=None if price is None else f"g{price}",
+        )
+        for at, price in enumerate(drawn)
+    )
+    prices = sorted({chance.randrange(2000) / 100 for _ in range(200)} | {0.0})
+    lists: dict[str, list[Any]] = {
+        "price": prices,
+        "group_order": [-price for price in prices],
+        "published_at": [int(price * 100_000) / 1000 for price in prices],  # s
+        "group_id": [f"g{price}" for price in prices],
+    }
+    for name, values in lists.items():
+        masked = catalogue.columns.mask(parse_filter({name: values}), NONE)
+        assert np.flatnonzero(masked.mask).tolist() == [
+            at for at, price in enumerate(drawn) if price in prices
+        ], (seed, name)
+        if name != "published_at":
+            strangers = [value for price, value in zip(prices, values, strict=True) if price not in drawn]
+            assert [one.value for one in masked.unknown] == strangers[: columns.UNKNOWN_MAX], (seed, name)
+
+
+def test_many_numbers_are_told_apart() -> None:
+    random_numbers = np.random.default_rng(3)
+    numbers = random_numbers.integers(0, 10**6, 50_000) / 100
+    numbers[::7] = np.nan
+    wanted = random_numbers.choice(numbers[~np.isnan(numbers)], 900).tolist()
+    assert np.array_equal(column_kinds.among(numbers, wanted), np.isin(numbers, wanted))
+
+
 def test_a_value_is_unknown_once_its_last_item_is_gone() -> None:
     catalogue = catalogue_of([Item(item_id="a", brand="Acme", price=5.0, group_id="g", tags=["t"])])
     texts = ["brand:Acme", "price:5", "group_id:g", "tags:t", "item_id:a"]

@@ -271,6 +271,12 @@ def test_variables_from_a_query_string_are_read_as_the_field_asks() -> None:
     assert mask_of(catalogue, "properties.age:..$context.age", {"age": "eleven"}).missing == ("context.age",)
 
 
+def test_a_variable_within_an_object_of_the_context() -> None:
+    rights = "properties.territories:$context.geo.country"
+    assert ids_of(films(), rights, {"geo": {"country": "FR"}}) == {"french"}
+    assert mask_of(films(), rights, {"geo": "FR"}).missing == ("context.geo.country",)
+
+
 def test_the_item_of_the_page_lends_its_values() -> None:
     catalogue = Catalogue()
     for number in range(4):
