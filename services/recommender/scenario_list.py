@@ -19,7 +19,7 @@ from services.recommender.state import State
 
 
 async def describe_scenarios(state: State) -> dict[str, Any]:
-    """All scenarios in JSON, what they may be made of, the file's state (None: there is none), its warnings."""
+    """All scenarios in JSON, what they may be made of, the file (None: there is none), its warnings."""
     follower = state.scenarios
     scenarios = follower.current
     return {
