@@ -140,14 +140,10 @@ def with_rules(scenario: Scenario, raw: Mapping[str, Any], where: str = "") -> S
 def known_names() -> Known:
     """The names of the sources and rankers that there are."""
     # Not at the top: sources and rankers work on a state that holds scenarios.
-    from services.ranking.blend import WEIGHTS
     from services.ranking.rankers import RANKERS
-    from services.ranking.scenario import MODEL_RANKERS
     from services.ranking.sources import SOURCES
 
-    terms = frozenset(WEIGHTS)
-    rankers = {name: terms if name in MODEL_RANKERS - {"trained"} else frozenset[str]() for name in RANKERS}
-    return Known(frozenset(SOURCES), rankers)
+    return Known(frozenset(SOURCES), {name: ranker.terms for name, ranker in RANKERS.items()})
 
 
 class _Reader:

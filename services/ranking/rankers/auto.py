@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.ranking.blend import WEIGHTS
 from services.ranking.gather import Pool
 from services.ranking.question import Question
 from services.ranking.rankers.blended import Blended
@@ -13,6 +14,7 @@ class Auto(Ranker):
     """The release's trained ranker; where it has none, or the model is late, the blend."""
 
     text = "the release's trained ranker, else the blend"
+    terms = frozenset(WEIGHTS)
 
     def __init__(self) -> None:
         self._trained = Trained()

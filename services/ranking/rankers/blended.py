@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.ranking.blend import WEIGHTS
 from services.ranking.gather import Pool
 from services.ranking.question import Question
 from services.ranking.rankers.protocol import Ranker, Scored
@@ -13,6 +14,7 @@ class Blended(Ranker):
     """See `services.ranking.blend`. Says nothing where the profile says nothing about this catalogue."""
 
     text = "similarity, popularity, covisitation, repeat and session, weighted"
+    terms = frozenset(WEIGHTS)
 
     def score(self, question: Question, pool: Pool) -> Scored | None:
         """See Ranker.score."""

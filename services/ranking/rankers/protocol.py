@@ -37,6 +37,8 @@ class Ranker(Protocol):
 
     # One line for the documentation and `GET /scenarios`.
     text: str
+    # What `weights` of a scenario may name.
+    terms: frozenset[str] = frozenset()
 
     def score(self, question: Question, pool: Pool) -> Scored | None:
         """Score the pool's rows, or those of them that it can; None where it has nothing to say, and the
