@@ -22,14 +22,12 @@ from services.ranking.state import FilterNote, RankedItem, Ranking, RankingState
 
 
 def wants_model(state: RankingState, profile: Profile | None, request: RankRequest) -> bool:
-    """Whether an answer of the model would be used: the scenario's ranker or a source of it reads one, and the
+    """Whether an answer of the model would be used: the scenario's ranker or a source reads one, and the
     profile has an event that the model can read.
     """
     scenario = request.scenario
-    reads = scenario.ranker.name in MODEL_RANKERS or any(
-        SOURCES[use.name].needs_model for use in scenario.sources
-    )
-    if profile is None or not reads:
+    asks = any(SOURCES[use.name].needs_model for use in scenario.sources)
+    if profile is None or not (asks or scenario.ranker.name in MODEL_RANKERS):
         return False
     ring = profile.ring
     if not len(ring):
