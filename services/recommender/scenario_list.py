@@ -14,7 +14,7 @@ from services.ranking.scenario_json import scenario_json
 from services.ranking.scenario_problems import Problem, ScenarioError
 from services.ranking.scenario_warnings import MAX_WARNINGS, warnings_of
 from services.ranking.sources import SOURCES
-from services.recommender.follow_scenarios import ScenariosFollower, have_columns
+from services.recommender.follow_scenarios import ScenariosFollower
 from services.recommender.state import State
 
 
@@ -61,7 +61,7 @@ async def warnings_about(state: State, scenarios: Scenarios) -> list[Problem]:
     if not state.catalogue.loaded or not len(catalogue):
         return found
     own = [scenarios.by_name[name] for name in scenarios.by_name if name in scenarios.own]
-    await have_columns(catalogue, own)
+    await state.have_columns(own)
     for scenario in own:
         found += warnings_of(scenario, scenarios, catalogue)
         if len(found) >= MAX_WARNINGS:
