@@ -10,6 +10,7 @@ from services.http.app import create_app as create_http_app
 from services.http.part import Part
 from services.http.raw_route import Router
 from services.kernel.metrics import Metrics
+from services.recommender.batch_routes import batch_router
 from services.recommender.read_routes import read_router
 from services.recommender.routes import recommend_router
 from services.recommender.settings import RecommenderSettings
@@ -30,7 +31,8 @@ def recommender_part(
     """
     state = State(settings, connection=connection, metrics=metrics)
     router = Router()
-    router.routes.extend([*recommend_router(state).routes, *read_router(state).routes])
+    for routes in (recommend_router(state), batch_router(state), read_router(state)):
+        router.routes.extend(routes.routes)
 
     @asynccontextmanager
     async def running() -> AsyncIterator[None]:

@@ -40,8 +40,8 @@ class Rules:
         made = with_values(scenario, self._with(self._filter))
         if more is None:
             return made
-        if self._filter is not None and more._filter is not None:
-            together = both(self._filter, more._filter)
+        together = both(self._filter, more._filter)
+        if together is not None:
             try:
                 refuse_conflicts(together, f"{where}.filter")
             except FilterError as error:

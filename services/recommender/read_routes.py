@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from services.http.answers import json_answer
-from services.http.body import BodyReader
 from services.http.raw_path import path_id
 from services.http.raw_route import Router
-from services.kernel.ids import read_id
 from services.kernel.problem import Problem, ProblemError
 from services.recommender.deadline import LateError, within
 from services.recommender.documentation import (
-    CHECK_OF_SCENARIOS,
     EXPORT_OF_USER,
     ITEM,
-    PAGE_PARAMETERS,
     USER,
     answers,
 )
+from services.recommender.documentation_recommend import ITEM_PAGE
+from services.recommender.item_page import page_of, wanted_of
 from services.recommender.profiles import alive
 from services.recommender.query import QueryError
 from services.recommender.routes import parameters_of, problem_of
-from services.recommender.scenario_list import check_scenarios, describe_scenarios
+from services.recommender.scenario_routes import scenario_router
 from services.recommender.state import State, now_ms
 from services.recommender.user_export import disposition_of, export_user
 from services.recommender.user_profile import consent_of, describe_user
@@ -37,20 +32,16 @@ from services.store.errors import StoreError
 
 T = TypeVar("T")
 
-DEFAULT_LIMIT = 100
-MAX_LIMIT = 1000  # some MB of items
-MAX_HELD_BYTES = 4 << 20  # scenario files being read at once; one is 256 KB at most
 # Reads that have no ladder to fall down: long enough for a slow store, short enough for a person.
 READ_S = 1.0
 NO_STORE = {"cache-control": "no-store"}
 
 
 def read_router(state: State) -> Router:
-    """GET /items, /items/{item_id}, /users/{user_id}/profile and /export, /scenarios, /releases, and
-    POST /scenarios/check.
+    """GET /items, /items/{item_id}, /users/{user_id}/profile and /export, /releases, and what
+    `scenario_routes` has.
     """
     router = Router(tags=["read"])
-    bodies = BodyReader(state.settings.max_body_bytes, MAX_HELD_BYTES)
 
     async def get_item(request: Request) -> Response:
         """An item as it stands in the store; while the store is away, as it was last seen."""
@@ -62,22 +53,13 @@ def read_router(state: State) -> Router:
         return Response(raw, headers=NO_STORE, media_type="application/json")
 
     async def list_items(request: Request) -> Response:
-        """All items in the order of their ids, page by page."""
+        """Items in the order of their ids, page by page; all of them, or those that a filter lets in."""
         try:
-            limit, after = _page_of(parameters_of(request))
+            wanted = wanted_of(parameters_of(request))
         except QueryError as error:
             raise problem_of(error) from None
         await _whole_catalogue(state)
-        ids = state.catalogue.page(after, limit + 1)
-        catalogue = state.catalogue.catalogue
-        rows = [row for item_id in ids[:limit] if (row := catalogue.row_of(item_id)) >= 0]
-        more = len(ids) > limit
-        content = {
-            "items": [msgspec.Raw(catalogue.raw(row)) for row in rows],
-            "next_cursor": _cursor(ids[limit - 1]) if more else None,
-            "total": len(catalogue),
-        }
-        return json_answer(content, headers=NO_STORE)
+        return json_answer(await page_of(state, wanted), headers=NO_STORE)
 
     async def get_profile(request: Request) -> Response:
         """What is known about a user. Somebody nobody has heard of has 0 events, so scripts can poll."""
@@ -92,32 +74,20 @@ def read_router(state: State) -> Router:
         content = await _from_store(_export(state, user_id))
         return json_answer(content, headers={**NO_STORE, "content-disposition": disposition_of(user_id)})
 
-    async def list_scenarios(_request: Request) -> Response:
-        """The lists there are, what each is made of, and what is odd about the deployment's own."""
-        return json_answer(await describe_scenarios(state), headers=NO_STORE)
-
-    async def check_scenario_file(request: Request) -> Response:
-        """Read a scenario file (TOML) without using it: `problems`, or `warnings` beside this catalogue."""
-        return json_answer(await check_scenarios(state, await bodies.read(request)), headers=NO_STORE)
-
     async def list_releases(_request: Request) -> Response:
         """Which release is in use, which came before, which was refused and why."""
         return json_answer(_releases(state), headers=NO_STORE)
 
-    page = {"parameters": PAGE_PARAMETERS, "responses": answers("a page")}
     one = {"parameters": [ITEM], "responses": answers("the item")}
     profile = {"parameters": [USER], "responses": answers("the profile")}
-    router.add_api_route("/items", list_items, methods=["GET"], openapi_extra=page)
+    router.add_api_route("/items", list_items, methods=["GET"], openapi_extra=ITEM_PAGE)
     router.add_api_route("/items/{item_id:path}", get_item, methods=["GET"], openapi_extra=one)
     router.add_api_route("/users/{user_id:path}/profile", get_profile, methods=["GET"], openapi_extra=profile)
     router.add_api_route(
         "/users/{user_id:path}/export", export_of_user, methods=["GET"], openapi_extra=EXPORT_OF_USER
     )
-    router.add_api_route("/scenarios", list_scenarios, methods=["GET"])
-    router.add_api_route(
-        "/scenarios/check", check_scenario_file, methods=["POST"], openapi_extra=CHECK_OF_SCENARIOS
-    )
     router.add_api_route("/releases", list_releases, methods=["GET"])
+    router.routes.extend(scenario_router(state).routes)
     return router
 
 
@@ -158,26 +128,6 @@ async def _describe(state: State, user_id: str) -> dict[str, Any]:
 
 async def _export(state: State, user_id: str) -> dict[str, Any]:
     return await export_user(state, user_id, await state.profiles.read(user_id))
-
-
-def _page_of(parameters: list[tuple[str, str]]) -> tuple[int, str | None]:
-    given = dict(parameters)
-    limit_text = given.get("limit", str(DEFAULT_LIMIT))
-    if not (limit_text.isascii() and limit_text.isdigit() and 1 <= int(limit_text[:9]) <= MAX_LIMIT):
-        raise QueryError(422, "invalid_value", f"limit: must be a whole number from 1 to {MAX_LIMIT}")
-    cursor = given.get("cursor")
-    if not cursor:
-        return int(limit_text), None
-    try:
-        padded = cursor.encode() + b"=" * (-len(cursor) % 4)
-        return int(limit_text), read_id(base64.b64decode(padded, altchars=b"-_", validate=True).decode())
-    except (binascii.Error, ValueError):  # IdError too
-        detail = "cursor: is not one of ours; take `next_cursor` of the page before"
-        raise QueryError(422, "invalid_cursor", detail) from None
-
-
-def _cursor(item_id: str) -> str:
-    return base64.urlsafe_b64encode(item_id.encode()).rstrip(b"=").decode()
 
 
 def _releases(state: State) -> dict[str, Any]:

@@ -17,13 +17,8 @@ from services.kernel.problem import Problem, ProblemError
 from services.ranking.scenario_file import Scenarios
 from services.recommender.answer import ITEM_FIELDS, answer, to_json
 from services.recommender.deadline import Deadline
-from services.recommender.documentation import (
-    EXAMPLE_ANSWER,
-    RECOMMEND_PARAMETERS,
-    USER,
-    answers,
-    body_of_recommend,
-)
+from services.recommender.documentation import USER, answers
+from services.recommender.documentation_recommend import LISTED, RECOMMEND_PARAMETERS, body_of_recommend
 from services.recommender.parse_query import from_body, from_parameters
 from services.recommender.query import Query, QueryError
 from services.recommender.state import State
@@ -61,8 +56,7 @@ def recommend_router(state: State) -> Router:
         body = await bodies.read(request)
         return await _answered(state, await read_beside(from_body, body, state))
 
-    listed = answers("the list", EXAMPLE_ANSWER)
-    to_user = {"parameters": [USER, *RECOMMEND_PARAMETERS], "responses": listed}
+    to_user = {"parameters": [USER, *RECOMMEND_PARAMETERS], "responses": LISTED}
     router.add_api_route(
         "/recommend/{user_id:path}/stream",
         recommend_stream,
@@ -79,13 +73,13 @@ def recommend_router(state: State) -> Router:
         "/recommend",
         recommend_landing,
         methods=["GET"],
-        openapi_extra={"parameters": RECOMMEND_PARAMETERS, "responses": listed},
+        openapi_extra={"parameters": RECOMMEND_PARAMETERS, "responses": LISTED},
     )
     router.add_api_route(
         "/recommend",
         recommend_by_body,
         methods=["POST"],
-        openapi_extra={"requestBody": body_of_recommend(), "responses": listed},
+        openapi_extra={"requestBody": body_of_recommend(), "responses": LISTED},
     )
     return router
 
@@ -101,10 +95,13 @@ async def read_beside(read: Callable[[bytes, frozenset[str], Scenarios], T], bod
 
 
 async def _answered(state: State, query: Query) -> Response:
+    state.turns.enter()
     try:
         answered = await answer(state, query, Deadline(state.settings.deadline_ms))
     except QueryError as error:
         raise problem_of(error) from None
+    finally:
+        state.turns.leave()
     headers = {"cache-control": "no-store", "server-timing": answered.server_timing}
     return Response(to_json(answered), headers=headers, media_type="application/json")
 

@@ -33,6 +33,7 @@ from services.recommender.live_epoch import LiveEpoch
 from services.recommender.profiles import ProfileReader
 from services.recommender.settings import RecommenderSettings
 from services.recommender.tally import Tally
+from services.recommender.turns import Turns
 from services.release.files import Release
 from services.release.source import ReleaseSource
 from services.store.aggregates import AggregateReader
@@ -100,6 +101,7 @@ class State:
         self._columns_lock = asyncio.Lock()
         self._prepared: tuple[Catalogue, Binding] | None = None
         self.streams = 0
+        self.turns = Turns()
         self.stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.metrics.gauge(RECOMMEND_STREAMS).set_function(lambda: self.streams)

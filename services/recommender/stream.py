@@ -9,9 +9,8 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from services.kernel.problem import Problem, ProblemError
@@ -19,6 +18,7 @@ from services.recommender.answer import Answer, answer, to_json
 from services.recommender.deadline import Deadline, LateError, within
 from services.recommender.query import Query
 from services.recommender.state import State
+from services.recommender.streamed import Streamed
 from services.store.errors import StoreError
 from services.store.trigger import Subscription
 
@@ -32,60 +32,30 @@ RETRY_MS = 500
 RESUBSCRIBE_S = 1.0
 # The first list does not wait longer than this for a store that is away.
 SUBSCRIBE_S = 0.2
-HEADERS = {
-    "cache-control": "no-store",
-    "x-accel-buffering": "no",  # nginx would hold the events back
-}
+HEADERS = {"cache-control": "no-store"}
 
 
-class EventStream(Response):
-    """The answer that streams one question. It ends at once when the client has gone.
+class EventStream(Streamed):
+    """The answer that streams one question.
 
     Each event is a whole list, so `Last-Event-ID` needs no replay: whoever comes back gets a fresh one.
     """
-
-    media_type = "text/event-stream"
 
     def __init__(self, state: State, query: Query) -> None:
         """Raises ProblemError 503 when as many streams as allowed are open."""
         if state.streams >= state.settings.max_streams:
             detail = f"{state.streams} streams are open here, as many as FRESHET_MAX_STREAMS allows"
             raise ProblemError(Problem(503, "too_many_streams", detail, retry_after_s=5))
-        super().__init__(headers=HEADERS)
-        del self.headers["content-length"]
+        super().__init__(lambda: _events(state, query), "text/event-stream", HEADERS)
         self._state = state
-        self._query = query
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send events until they end or the client goes, whichever is first."""
-        if scope["method"] == "HEAD":
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await send({"type": "http.response.body", "body": b""})
-            return
         self._state.streams += 1
-        sending = asyncio.create_task(self._send(send))
-        gone = asyncio.create_task(_gone(receive))
         try:
-            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await super().__call__(scope, receive, send)
         finally:
             self._state.streams -= 1
-            for task in (sending, gone):
-                task.cancel()
-            ended, _ = await asyncio.gather(sending, gone, return_exceptions=True)
-        if isinstance(ended, Exception) and not isinstance(ended, OSError):
-            raise ended
-
-    async def _send(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        async with aclosing(_events(self._state, self._query)) as events:
-            async for event in events:
-                await send({"type": "http.response.body", "body": event, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _events(state: State, query: Query) -> AsyncGenerator[bytes, None]:

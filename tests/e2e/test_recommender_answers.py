@@ -313,4 +313,4 @@ def test_the_documentation_knows_every_route(client: httpx.Client) -> None:
     assert {"/users/{user_id}/profile", "/scenarios", "/releases"} <= set(paths)
     names = {parameter["name"] for parameter in paths["/recommend/{user_id}"]["get"]["parameters"]}
     assert {"user_id", "n", "scenario", "after", "fields"} <= names
-    assert paths["/recommend"]["post"]["requestBody"]["content"]["application/json"]["example"]["rows"]
+    assert paths["/recommend"]["post"]["requestBody"]["content"]["application/json"]["examples"]["page"]
