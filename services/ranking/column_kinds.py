@@ -1,4 +1,4 @@
-"""A field of all items as an array: a row a value, or a row a code of its value.
+"""What a column is, and the columns of values that are few, or lists: a row a code of its value.
 
 `rows` is where a clause is asked: all rows up to some number (a slice), or a few. Every answer is bool[n].
 """
@@ -8,22 +8,25 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.ranking.filters import CategoryPath, Flag, Moment, Value, Within
-
-Mask = NDArray[np.bool_]
-Rows = slice | NDArray[np.int64]
+from services.ranking.column_numbers import Mask, Rows, between, cells_of, same
+from services.ranking.filters import CategoryPath, Flag, Value, Within
 
 # Lists whose code later items with the same list get (categories, tags of variants): 3 MB of dictionary.
 LISTS_SHARED: Final = 16_384
-FEW: Final = 8  # numbers that are compared one by one, 20 µs each at 100,000 items
+SHORT_CHARS: Final = 64  # a longer text of a property is kept as its hash: it is not one of a few
 GARBAGE_MIN: Final = 4096  # codes that no row has any more, before the others are numbered anew
-_NAN: Final = float("nan")
 _NOTHING: Final = object()  # an element that no value equals: an object within a property
+
+
+class _Long(NamedTuple):
+    """Stands for a long text; its hash has a secret of this process, so that nobody can make two alike."""
+
+    hash: int
 
 
 class Column(Protocol):
@@ -61,7 +64,7 @@ class CodeColumn:
 
     def __init__(self, capacity: int) -> None:
         self._codes = np.zeros(capacity, dtype=np.int32)  # 0: no value
-        self._cells = _cells_of(self._codes)
+        self._cells = cells_of(self._codes)
         self._wholes: dict[Any, int] = {}
         self._in_lists: dict[Any, array[int]] = {}  # element → codes of the lists that hold it
         self._uses = array("i", [0])  # rows that have the code
@@ -97,7 +100,7 @@ class CodeColumn:
         """See Column.grow."""
         grown = np.zeros(capacity, dtype=np.int32)
         grown[: len(self._codes)] = self._codes
-        self._codes, self._cells = grown, _cells_of(grown)
+        self._codes, self._cells = grown, cells_of(grown)
 
     def equal(self, values: Iterable[Value], rows: Rows) -> Mask:
         """See Column.equal."""
@@ -105,7 +108,7 @@ class CodeColumn:
         wholes: list[int] = []
         lists: list[array[int]] = []
         for value in values:
-            key = _key(value)
+            key = self._key(value)
             code = self._wholes.get(key)
             if code is not None:
                 wholes.append(code)
@@ -113,7 +116,7 @@ class CodeColumn:
             if held is not None:
                 lists.append(held)
         if not lists and len(wholes) <= 1:
-            return _same(codes, wholes[0]) if wholes else np.zeros(len(codes), dtype=np.bool_)
+            return same(codes, wholes[0]) if wholes else np.zeros(len(codes), dtype=np.bool_)
         table = np.zeros(len(self._uses), dtype=np.bool_)
         table[wholes] = True
         for held in lists:
@@ -129,11 +132,11 @@ class CodeColumn:
 
     def present(self, rows: Rows) -> Mask:
         """See Column.present."""
-        return ~_same(self._codes[rows], 0)
+        return ~same(self._codes[rows], 0)
 
     def strangers(self, values: Iterable[Value]) -> list[Value]:
         """See Column.strangers."""
-        return [value for value in values if not self._knows(_key(value))]
+        return [value for value in values if not self._knows(self._key(value))]
 
     def _knows(self, key: Any) -> bool:
         uses = self._uses
@@ -144,12 +147,17 @@ class CodeColumn:
         uses = self._uses
         texts = (key for key, code in self._wholes.items() if not isinstance(key, tuple) and uses[code])
         inner = (key for key, held in self._in_lists.items() if any(uses[code] for code in held))
-        found = islice((key for key in chain(texts, inner) if key is not _NOTHING), limit)
+        shown = (key for key in chain(texts, inner) if key is not _NOTHING and not isinstance(key, _Long))
+        found = islice(shown, limit)
         return (CategoryPath(key) if isinstance(key, tuple) else key for key in found)
 
-    def is_empty(self) -> bool:
-        """Whether no item has a value."""
-        return self._unused == len(self._uses) - 1
+    def distinct(self) -> int:
+        """How many values items have; each is an entry in memory."""
+        return len(self._uses) - 1 - self._unused
+
+    def _key(self, value: Value) -> Any:
+        """How the dictionaries hold a value."""
+        return value.names if isinstance(value, CategoryPath) else value
 
     def _code(self, value: Any) -> int:
         """The code of a text."""
@@ -207,6 +215,16 @@ class ListColumn(CodeColumn):
         return self._list_code(key, key) if key else 0
 
 
+class UrlsColumn(ListColumn):
+    """Lists of texts too long to be kept; see HashColumn."""
+
+    def _code(self, value: Any) -> int:
+        return super()._code([_shortened(text, 0) for text in value])
+
+    def _key(self, value: Value) -> Any:
+        return _shortened(str(value), 0)
+
+
 class PathColumn(CodeColumn):
     """Category paths; every path above counts as an element too."""
 
@@ -221,6 +239,9 @@ class PathColumn(CodeColumn):
 class PropertyColumn(CodeColumn):
     """A property: text, number, true or false, or a list of them; other things count as being there."""
 
+    def _key(self, value: Value) -> Any:
+        return _shortened(value, SHORT_CHARS) if isinstance(value, str) else value
+
     def _code(self, value: Any) -> int:
         if isinstance(value, list):
             elements = tuple(_element(one) for one in value if one is not None)
@@ -234,56 +255,17 @@ class PropertyColumn(CodeColumn):
         return code
 
 
-class NumberColumn:
-    """One number an item."""
-
-    def __init__(self, capacity: int) -> None:
-        self._numbers = np.full(capacity, np.nan)
-        self._cells = _cells_of(self._numbers)
-
-    def put(self, row: int, value: Any) -> None:
-        """See Column.put."""
-        self._cells[row] = _NAN if value is None else value + 0.0  # -0.0 is 0.0
-
-    def grow(self, capacity: int) -> None:
-        """See Column.grow."""
-        grown = np.full(capacity, np.nan)
-        grown[: len(self._numbers)] = self._numbers
-        self._numbers, self._cells = grown, _cells_of(grown)
-
-    def equal(self, values: Iterable[Value], rows: Rows) -> Mask:
-        """See Column.equal."""
-        return among(self._numbers[rows], list(values))
-
-    def within(self, bounds: Within, rows: Rows) -> Mask:
-        """See Column.within."""
-        return between(self._numbers[rows], bounds)
-
-    def present(self, rows: Rows) -> Mask:
-        """See Column.present."""
-        return _same(np.isnan(self._numbers[rows]), False)
-
-    def strangers(self, values: Iterable[Value]) -> list[Value]:
-        """See Column.strangers."""
-        given = list(values)
-        had = set(self._numbers[among(self._numbers, given)].tolist())
-        return [value for value in given if value not in had]
-
-    def some(self, limit: int) -> Iterator[Value]:
-        """See Column.some."""
-        found = self._numbers[~np.isnan(self._numbers)][: 2 * limit]
-        return iter(np.unique(found)[:limit].tolist())
-
-
-def _key(value: Value) -> Any:
-    """How a column's dictionaries hold a value."""
-    return value.names if isinstance(value, CategoryPath) else value
-
-
 def _element(value: Any) -> Any:
     if isinstance(value, bool):
         return Flag.TRUE if value else Flag.FALSE
-    return value if isinstance(value, str | int | float) else _NOTHING
+    if isinstance(value, str):
+        return _shortened(value, SHORT_CHARS)
+    return value if isinstance(value, int | float) else _NOTHING
+
+
+def _shortened(text: str, limit: int) -> Any:
+    """A text of up to `limit` characters as it is, a longer one as its 64-bit hash."""
+    return text if len(text) <= limit else _Long(hash(text))
 
 
 def _view(numbers: array[Any], dtype: Any) -> NDArray[Any]:
@@ -294,51 +276,3 @@ def _view(numbers: array[Any], dtype: Any) -> NDArray[Any]:
 def _renumbered(codes: array[int], live: Mask, anew: NDArray[np.int32]) -> array[int]:
     old = _view(codes, np.int32)
     return array("i", anew[old[live[old]]].tobytes())
-
-
-def _cells_of(numbers: NDArray[Any]) -> Any:
-    """The same memory; writes one cell in half of the time that an array takes."""
-    return memoryview(cast(Any, numbers))
-
-
-def _same(left: NDArray[Any], right: Any) -> Mask:
-    return cast(Mask, left == right)
-
-
-def among(numbers: NDArray[Any], wanted: list[Any]) -> Mask:
-    """Where a number is one of the wanted, bool[n]."""
-    if len(wanted) <= FEW:
-        found = np.zeros(len(numbers), dtype=np.bool_)
-        for one in wanted:
-            found |= numbers == one
-        return found
-    if numbers.dtype != np.float64:
-        return np.isin(numbers, np.array(wanted, dtype=np.int64))
-    rising = np.unique(np.array(wanted, dtype=np.float64) + 0.0)
-    table = np.zeros(
-        1 << 16, dtype=np.bool_
-    )  # most others are told by 16 bits, in a tenth of a search's time
-    table[_scattered(rising)] = True
-    found = table.take(_scattered(numbers))
-    (likely,) = found.nonzero()
-    places = np.searchsorted(rising, numbers[likely])
-    found[likely] = _same(rising.take(places, mode="clip"), numbers[likely])
-    return found
-
-
-def _scattered(numbers: NDArray[np.float64]) -> NDArray[np.uint64]:
-    """16 bits of each number that differ where the numbers do, mostly (Fibonacci hashing)."""
-    spread: NDArray[np.uint64] = (numbers.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(48)
-    return spread
-
-
-def between(numbers: NDArray[Any], bounds: Within) -> Mask:
-    """Where a number lies between the bounds, bool[n]; NaN never does."""
-    found: Mask = ~np.isnan(numbers) if numbers.dtype == np.float64 else np.ones(len(numbers), dtype=np.bool_)
-    low, high = (value.unix_ms if isinstance(value, Moment) else value for value in (bounds.low, bounds.high))
-    if isinstance(low, int | float):
-        found = numbers > low if bounds.low_excluded else numbers >= low
-    if isinstance(high, int | float):
-        below = numbers < high if bounds.high_excluded else numbers <= high
-        found = found & below if isinstance(low, int | float) else below
-    return found

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.ranking.column_kinds import Mask, Rows, among, between
+from services.ranking.column_numbers import Mask, Rows, among, between
 from services.ranking.filters import Flag, Moment, Value, Within
 
 

@@ -22,12 +22,11 @@ from services.ranking.column_kinds import (
     CodeColumn,
     Column,
     ListColumn,
-    Mask,
-    NumberColumn,
     PathColumn,
     PropertyColumn,
-    Rows,
+    UrlsColumn,
 )
+from services.ranking.column_numbers import HashColumn, Mask, NumberColumn, Rows
 from services.ranking.column_views import FlagColumn, IdColumn, TimeColumn
 from services.ranking.field_reader import reader
 from services.ranking.filter_masks import (
@@ -48,6 +47,7 @@ MASKS_MAX: Final = 512  # of a small catalogue: what filters themselves take, 1 
 PROPERTIES_MAX: Final = (
     64  # with columns: 0.5 MB each at 100,000 items, and a pass over all items to make one
 )
+PROPERTY_VALUES_MAX: Final = 1_000_000  # different ones in all these columns together: 150 MB
 PROPERTY_NAMES_MAX: Final = (
     4096  # remembered, to tell a property that no item has without looking at them all
 )
@@ -59,14 +59,14 @@ _ON_DEMAND: Final[dict[str, Callable[[int], Column]]] = {
     "currency": CodeColumn,
     "language": CodeColumn,
     "group_order": NumberColumn,
-    "title": CodeColumn,
-    "description": CodeColumn,
-    "url": CodeColumn,
-    "image_urls": ListColumn,
+    "title": HashColumn,
+    "description": HashColumn,
+    "url": HashColumn,
+    "image_urls": UrlsColumn,
 }
 _FULL: Final = (
-    f"{PROPERTIES_MAX} properties are filtered by already, and a clause on another one lets nothing through; "
-    "filter by fewer, or by tags"
+    f"{PROPERTIES_MAX} properties, or {PROPERTY_VALUES_MAX:,} different values, are filtered by already, and "
+    "a clause on another property lets nothing through; filter by fewer, or by tags"
 )
 
 
@@ -219,7 +219,7 @@ class Columns:
             column = self._columns.get(name)
             if column is None:
                 return _FULL
-        if isinstance(column, PropertyColumn) and column.is_empty():
+        if isinstance(column, PropertyColumn) and not column.distinct():
             return None
         return column
 
@@ -254,10 +254,16 @@ class Columns:
         if len(own) + len(have) > PROPERTIES_MAX:
             for name in have:  # what no item has gives its place away
                 column = self._columns[name]
-                if isinstance(column, PropertyColumn) and column.is_empty():
+                if isinstance(column, PropertyColumn) and not column.distinct():
                     self._drop(name)
         room = PROPERTIES_MAX - len(self._properties())
+        if self._distinct() > PROPERTY_VALUES_MAX:
+            room = 0
         return [name for name in missing if name in _ON_DEMAND] + own[: max(0, room)]
+
+    def _distinct(self) -> int:
+        columns = (self._columns[name] for name in self._properties())
+        return sum(column.distinct() for column in columns if isinstance(column, PropertyColumn))
 
     def _drop(self, name: str) -> None:
         column = self._columns.pop(name)

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.kernel.item import Item
-from services.ranking.column_kinds import Column, Mask, Rows
+from services.ranking.column_kinds import Column
+from services.ranking.column_numbers import Mask, Rows
 from services.ranking.filter_fields import Kind, field_of, given_values
 from services.ranking.filters import (
     PATH_SEPARATOR,

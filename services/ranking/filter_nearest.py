@@ -7,7 +7,7 @@ from typing import Final
 
 from services.kernel.nearest import likely_meant
 from services.ranking.column_kinds import Column
-from services.ranking.filters import PATH_SEPARATOR, PROPERTIES, CategoryPath, Value
+from services.ranking.filters import PATH_SEPARATOR, PROPERTIES, CategoryPath, Flag, Value
 
 LOOKED_AT: Final = 2000  # values among which the nearest is looked for: some ms
 ANSWERS_KEPT: Final = 256  # so that the same wrong filter, sent again and again, costs that once
@@ -49,4 +49,6 @@ def _nearest(text: str, names: Iterable[str]) -> str | None:
 def _spelled(value: Value) -> str:
     if isinstance(value, CategoryPath):
         return PATH_SEPARATOR.join(value.names)
+    if isinstance(value, Flag):
+        return value.value
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from services.kernel.item import Item, encode_item
-from services.ranking import column_kinds, columns, filter_masks
+from services.ranking import column_kinds, column_numbers, columns, filter_masks
 from services.ranking.catalogue import FIRST_CAPACITY, Catalogue
 from services.ranking.columns import JOURNAL_ROWS, PROPERTIES_MAX, PROPERTY_NAMES_MAX
 from services.ranking.filter_json import parse_filter
@@ -171,7 +171,7 @@ def test_many_numbers_are_told_apart() -> None:
     numbers = random_numbers.integers(0, 10**6, 50_000) / 100
     numbers[::7] = np.nan
     wanted = random_numbers.choice(numbers[~np.isnan(numbers)], 900).tolist()
-    assert np.array_equal(column_kinds.among(numbers, wanted), np.isin(numbers, wanted))
+    assert np.array_equal(column_numbers.among(numbers, wanted), np.isin(numbers, wanted))
 
 
 def test_a_value_is_unknown_once_its_last_item_is_gone() -> None:
@@ -206,8 +206,38 @@ def test_more_properties_than_are_kept_are_said() -> None:
     for text in (f"properties.{names[-1]}:x", f"!properties.{names[-1]}:y"):
         late = asked(catalogue, text)
         assert late.count == 0
-        assert "64 properties are filtered by already" in str(late.unknown[0])
+        assert "64 properties, or 1,000,000 different values, are filtered by already" in str(late.unknown[0])
         assert late.unknown[0].nearest is None
+
+
+def test_more_values_of_properties_than_are_kept_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "PROPERTY_VALUES_MAX", 15)
+    catalogue = shop()  # winter, summer, and five sizes
+    for number in range(20):
+        catalogue.upsert(Item(item_id=f"s{number}", properties={"sku": f"sku-{number}", "late": "x"}))
+    assert ids(catalogue, "properties.sku:sku-7") == ["s7"]
+    assert "or 1,000,000 different values" in str(asked(catalogue, "properties.late:x").unknown[0])
+
+
+def test_long_texts_are_compared_by_their_hash() -> None:
+    long = "x" * 100
+    item = Item(
+        item_id="a", title=long, description=long, url=long, image_urls=[long, "u"],
+        properties={"note": long, "notes": [long, "short"]},
+    )  # fmt: skip
+    catalogue = catalogue_of([item, Item(item_id="b", title="y", properties={"note": "z" * 100})])
+    for name in ("title", "description", "url", "image_urls", "properties.note", "properties.notes"):
+        assert ids(catalogue, f"{name}:{long}") == ["a"], name
+        assert asked(catalogue, f"{name}:{long}").unknown == (), name
+        other = asked(catalogue, f"{name}:{long}x")
+        assert other.count == 0
+        assert [(one.value, one.nearest) for one in other.unknown][:1] in (
+            [(f"{long}x", None)],
+            [(f"{long}x", "short")],
+        ), name
+    assert ids(catalogue, "image_urls:u") == ["a"]
+    assert ids(catalogue, "title:*") == ["a", "b"]
+    assert ids(catalogue, "!description:*") == ["b"]
 
 
 def test_what_no_item_has_takes_no_place() -> None:
@@ -263,7 +293,7 @@ def test_columns_are_numbered_anew_when_most_values_are_gone(
                 ]
                 wanted = [row for row in live if passes(raw, catalogue.item(row), {}, None)]
                 assert np.flatnonzero(mask).tolist() == wanted, (seed, step, raw)
-    for name in ("brand", "tags", "categories", "properties.p", "title"):
+    for name in ("brand", "tags", "categories", "properties.p"):
         column = catalogue.columns._columns[name]
         assert isinstance(column, column_kinds.CodeColumn)
         assert len(column._uses) < 60, name  # 600 values have come and gone
