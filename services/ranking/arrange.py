@@ -84,7 +84,7 @@ class _Moves:
             hit = question.mask_of(boost.filter).mask[rows] & (rows >= 0)
             if hit.any():
                 self._boosts.append((boost, hit))
-        self._ignored = ignored(question, scored.keys)
+        self._ignored = _ignored(question, scored.keys)
         if not self._boosts and self._ignored is None:
             return
         # A list in its sources' order is taken as evenly spaced: by 1 / place the first outweighs any boost.
@@ -109,7 +109,7 @@ class _Moves:
         return told
 
 
-def ignored(question: Question, keys: KeyArray) -> ScoreArray | None:
+def _ignored(question: Question, keys: KeyArray) -> ScoreArray | None:
     """How far each candidate sinks: one standard deviation for each `rotate_after` impressions in this
     session that led to nothing. None where there were none.
     """

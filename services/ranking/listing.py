@@ -108,8 +108,8 @@ class Listing:
 
     @property
     def strategy(self) -> str:
-        """The step of the ladder that the first line came from."""
-        return self._strategy or "catalogue"
+        """The step of the ladder that the first line came from; `none` where there is none."""
+        return self._strategy or "none"
 
     def items(self) -> list[RankedItem]:
         """All lines, pinned ones at their slots, or at the end of a list that is too short."""

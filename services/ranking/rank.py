@@ -5,12 +5,11 @@ scenario → sources find candidates → a ranker scores them → boosts, divers
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from services.kernel.profile import Profile
-from services.ranking.arrange import arrange, ignored
+from services.ranking.arrange import arrange
 from services.ranking.gather import gather, stages_of
 from services.ranking.listing import Listing
 from services.ranking.model import ModelAnswer
@@ -18,7 +17,7 @@ from services.ranking.question import Question
 from services.ranking.rankers import RANKERS
 from services.ranking.scenario import MODEL_RANKERS, SourceUse
 from services.ranking.sources import SOURCES
-from services.ranking.state import FilterNote, RankedItem, Ranking, RankingState, RankRequest, Unknown
+from services.ranking.state import FilterNote, Ranking, RankingState, RankRequest, Unknown
 
 
 def wants_model(state: RankingState, profile: Profile | None, request: RankRequest) -> bool:
@@ -81,41 +80,21 @@ def _made(
     for stage in stages_of(request):
         if not listing.wanted:
             break
-        pool = gather(question, stage.sources)
-        scored = RANKERS[stage.ranker.name].score(question, pool)
-        if scored is not None:
-            arrange(question, pool, scored, listing)
+        _go_on(question, stage.sources, stage.ranker.name, listing)
     # 2.
     if request.scenario.fill_when == "short" or listing.empty:
         for use in request.scenario.fill:
             if listing.wanted:
-                _fill(question, use, listing)
+                _go_on(question, (use,), "in_order", listing)
     return listing
 
 
-def _fill(question: Question, use: SourceUse, listing: Listing) -> None:
-    source = SOURCES[use.name]
-    found = source.find(question, use.limit)
-    if not len(found.rows):
-        return
-    rows, catalogue = found.rows, question.catalogue
-    explain = {"sources": [use.name]} if question.request.explain else None
-    lines: list[RankedItem] = []
-    want = listing.wanted
-    (places,) = question.rules.allowed(rows).nonzero()
-    sunk = ignored(question, catalogue.keys[rows])
-    if sunk is not None:
-        places = places[np.argsort(sunk[places], kind="stable")]
-    for place in places.tolist():
-        if len(lines) == want:
-            break
-        row = rows.item(place)
-        if listing.caps.room(row) is not False and listing.admit(row):
-            score = 0.0 if source.strategy == "catalogue" else 1.0 / (len(lines) + 1)
-            key = int(catalogue.keys[row])
-            lines.append(RankedItem(catalogue.id_of(row), key, row, score, found.reason_of(place), explain))
-    if lines:
-        listing.extend(lines, source.strategy)
+def _go_on(question: Question, uses: Sequence[SourceUse], ranker: str, listing: Listing) -> None:
+    """Append what some sources find."""
+    pool = gather(question, uses)
+    scored = RANKERS[ranker].score(question, pool)
+    if scored is not None:
+        arrange(question, pool, scored, listing)
 
 
 def _note(question: Question, relaxed: list[str]) -> FilterNote | None:

@@ -15,9 +15,6 @@ from services.ranking.reason_texts import LanguageTexts, built_in_texts
 from services.ranking.scenario import Scenario
 from services.ranking.scenario_file import built_in
 
-# The steps of the ladder, as `strategy` names them; a scenario may start below the first.
-LADDER = ("model", "session", "trending", "popular", "catalogue")
-
 MAX_N = 200  # items of an answer; the candidates that a ranker sorts are a few times that
 
 

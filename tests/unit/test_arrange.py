@@ -242,3 +242,15 @@ def test_a_mixed_scenario_asks_the_model_and_says_who_found_what(
     assert scores == sorted(scores, reverse=True)
     nobody = answer(state, None, request)
     assert {item.reason.code for item in nobody.items} == {"popular"}
+
+
+def test_rules_hold_for_somebody_new_too(state: RankingState, shop_items: list[Item]) -> None:
+    plain = answer(state, None, asked({}, n=20))
+    assert plain.strategy == "trending"
+    brand = next(item.brand for item in reversed(items_of(state, plain)) if item.brand is not None)
+    boosted = answer(state, None, asked({"boosts": [{"filter": {"brand": brand}, "by": 5.0}]}, n=20))
+    assert boosted.strategy == "trending"
+    assert {item.brand for item in items_of(state, boosted)[:5]} == {brand}
+    assert explain(boosted.items[0])["boosts"]
+    diverse = answer(state, None, asked({"diversity": 0.6}, n=20))
+    assert cosines(state, diverse) < cosines(state, plain)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from services.ranking.question import Question
-from services.ranking.sources.protocol import Found, Source, always
+from services.ranking.sources.protocol import NO_ROWS, Found, RowArray, Source, always
 from services.ranking.state import MAX_N
 
 # A list takes MAX_N; groups and caps take some away.
@@ -20,21 +20,22 @@ class CatalogueOrder(Source):
 
     def find(self, question: Question, limit: int | None) -> Found:
         """See Source.find. Looks no further than it has to."""
+        rows = self._rows(question, limit or ENOUGH)
+        return Found(rows, always(question.say.plain("catalogue")), score=np.zeros(len(rows)))
+
+    def _rows(self, question: Question, most: int) -> RowArray:
         rules, catalogue = question.rules, question.catalogue
         if rules.candidates is not None:
-            return Found(
-                np.array(rules.candidates, dtype=np.int64)[:limit], always(question.say.plain("catalogue"))
-            )
+            return np.array(rules.candidates, dtype=np.int64)[:most]
         if rules.mask is not None:
             (rows,) = rules.mask.nonzero()
-            return Found(
-                rows[rules.allowed(rows)][: limit or ENOUGH], always(question.say.plain("catalogue"))
-            )
-        found = []
+            matched: RowArray = rows[rules.allowed(rows)][:most]
+            return matched
+        found = [NO_ROWS]
         count, start = 0, 0
-        while start >= 0 and count < (limit or ENOUGH):
+        while start >= 0 and count < most:
             rows, start = catalogue.in_order(start, question.request.now_ms)
             rows = rows[rules.allowed(rows)]
             found.append(rows)
             count += len(rows)
-        return Found(np.concatenate(found)[:limit], always(question.say.plain("catalogue")))
+        return np.concatenate(found)[:most]
