@@ -164,7 +164,10 @@ class Aggregates:
 
     def counts(self, row: Scores) -> ScoreArray:
         """Decayed counts of a row (of an item or a segment) f64[n], in the order of its keys; 30 days halve
-        one."""
+        one. Zeros where the snapshot holds nothing: rows are read on demand, and without it nobody knows how
+        old they are."""
+        if self.newest_s == 0.0:
+            return np.zeros(len(row))
         counts: ScoreArray = np.exp2(np.minimum(row.scores - self.newest_s / COVISIT_HALF_LIFE_S, 60.0))
         return counts
 

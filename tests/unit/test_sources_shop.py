@@ -70,7 +70,7 @@ def test_bought_together_without_an_item_is_about_the_last_one(
     state: RankingState, shop_items: list[Item], release: Release
 ) -> None:
     milk, bread, jam, ham = names(shop_items, 4)
-    state.aggregates = aggregates_of(bought={milk: {bread: 9.0}, jam: {ham: 9.0}})
+    state.aggregates = aggregates_of({milk: 1.0}, bought={milk: {bread: 9.0}, jam: {ham: 9.0}})
     for last, partner in ((milk, bread), (jam, ham)):
         first = jam if last == milk else milk
         profile = profile_of(release, [(first, EventType.PURCHASE), (last, EventType.VIEW)])
@@ -91,12 +91,22 @@ def test_no_variant_of_an_item_is_bought_together_with_it(
     milk, half_a_milk, bread = names(shop_items, 3)
     for item in shop_items[:2]:
         state.catalogue.upsert(msgspec.structs.replace(item, group_id="milk"))
-    state.aggregates = aggregates_of(bought={milk: {milk: 9.0, half_a_milk: 9.0, bread: 3.0}})
+    state.aggregates = aggregates_of({milk: 1.0}, bought={milk: {milk: 9.0, half_a_milk: 9.0, bread: 3.0}})
     file = f"[scenarios.own]\nextends = 'bought_together'\none_per_group = {str(one_per_group).lower()}"
     own = read_scenarios(file).by_name["own"]
     found = answer(state, None, RankRequest(NOW_MS, own, item_id=milk, n=3))
     assert found.items[0].item_id == bread
     assert codes(found).count("bought_with_item") == 1
+
+
+def test_nothing_is_claimed_of_rows_that_came_before_the_snapshot(
+    state: RankingState, shop_items: list[Item]
+) -> None:
+    """Rows are read on demand, trending and popular once a second: nobody knows how old the rows are."""
+    milk, bread = names(shop_items, 2)
+    state.aggregates = aggregates_of(bought={milk: {bread: 1.0}}, segments={"country=DE": {bread: 1.0}})
+    assert "bought_with_item" not in codes(answer(state, None, asked("bought_together", item_id=milk)))
+    assert "popular_here" not in codes(answer(state, None, asked("for_you", context=DE)))
 
 
 DE, FR, PHONE = {"country": "DE"}, {"country": "fr"}, {"device": "iPhone"}
@@ -148,7 +158,7 @@ def test_one_click_changes_the_list_of_a_country(
     state: RankingState, shop_items: list[Item], release: Release
 ) -> None:
     segments = {"country=DE": {item.item_id: 50.0 - at for at, item in enumerate(shop_items[:30])}}
-    state.aggregates = aggregates_of(segments=segments)
+    state.aggregates = aggregates_of({shop_items[0].item_id: 1.0}, segments=segments)
     before = answer(state, None, asked("for_you", context=DE))
     profile = profile_of(release, [(shop_items[400].item_id, EventType.CLICK)])
     after = answer(state, profile, asked("for_you", context=DE))
