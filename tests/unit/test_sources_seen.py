@@ -128,7 +128,7 @@ def shown_to(profile: Profile, items: list[str], place: int, ago_s: int = 0) -> 
 
 
 def test_the_same_list_is_not_shown_for_ever(shop_items: list[Item], release: Release) -> None:
-    """Four looks at a page: what was ignored three times makes room; a click shows that it was not ignored."""
+    """Four looks at a page: what was ignored three times makes room, and a click says that it was not."""
     counts = {item.item_id: 300.0 / (at + 1) for at, item in enumerate(shop_items[100:200])}
     state = state_of(shop_items, release, aggregates_of(counts, counts))
     profile = profile_of(release, [(shop_items[0].item_id, EventType.VIEW)])
