@@ -11,6 +11,7 @@ from services.recommender.parse_query import COMMON_NAMES, body_of, common_of
 from services.recommender.parse_values import (
     array,
     context_of,
+    identifier,
     ids_of,
     only,
     optional_id,
@@ -63,16 +64,19 @@ def from_batch(body: bytes, fields: frozenset[str], scenarios: Scenarios) -> Bat
 
 def _entries(given: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     for at, raw in enumerate(array(given, "user_ids", MAX_USERS)):
-        yield f"user_ids[{at}]", {"user_id": raw}
+        yield f"user_ids[{at}]", raw
     for at, raw in enumerate(array(given, "users", MAX_USERS)):
         yield f"users[{at}]", raw
 
 
 def _asked(query: Query, name: str, raw: object) -> Asked:
     try:
-        return _question(query, name, raw)
+        if not name.startswith("user_ids"):
+            return _question(query, name, raw)
+        user_id = identifier(raw, name)
+        return Asked({"user_id": user_id, "anonymous_id": None}, replace(query, user_id=user_id))
     except QueryError as error:
-        told = raw.get("user_id") if isinstance(raw, dict) else None
+        told = raw.get("user_id") if isinstance(raw, dict) else raw
         return Asked({"user_id": told if isinstance(told, str | int) else None}, error)
 
 
@@ -80,10 +84,9 @@ def _question(query: Query, name: str, raw: object) -> Asked:
     if not isinstance(raw, dict):
         wrong(name, 'an object like {"user_id": "u_12345", "context": {"country": "PT"}}')
     only(raw, _USER_NAMES, name)
-    where = "" if name.startswith("user_ids") else name
-    user_id, anonymous_id = optional_id(raw, "user_id", where), optional_id(raw, "anonymous_id", where)
+    user_id, anonymous_id = optional_id(raw, "user_id", name), optional_id(raw, "anonymous_id", name)
     if user_id is None and anonymous_id is None:
-        wrong(f"{name}.user_id" if where else name, "there")
+        wrong(f"{name}.user_id", "there")
     named: dict[str, Any] = {"user_id": user_id, "anonymous_id": anonymous_id}
     made = replace(query, user_id=user_id, anonymous_id=anonymous_id)
     if raw.get("item_id") is not None:
