@@ -13,7 +13,7 @@ from services.ranking.state import MAX_N, Reason
 
 NEW_FOR_MS: Final = 90 * 86_400_000  # a season: what is older may be the latest there is, and is not new
 ENOUGH: Final = 4 * MAX_N  # a list takes MAX_N; groups and caps take some away
-_LOOKED_AT: Final = 4096  # rows at once
+_LOOKED_AT: Final = 1024  # rows at first
 
 
 class New(Source):
@@ -59,14 +59,14 @@ class NewArrivals(Source):
 def _first_allowed(question: Question, rows: RowArray, want: int) -> RowArray:
     """The first so many rows that may be shown, however far down they are."""
     rules = question.rules
-    if rules.mask is not None:
-        rows = rows[rules.mask[rows]]
-    found, count = [NO_ROWS], 0
-    for start in range(0, len(rows), _LOOKED_AT):
-        some = rows[start : start + _LOOKED_AT]
+    found, count, start, looked_at = [NO_ROWS], 0, 0, _LOOKED_AT
+    while start < len(rows) and count < want:
+        some = rows[start : start + looked_at]
+        if rules.mask is not None:
+            some = some[rules.mask[some]]
         some = some[rules.allowed(some)][: want - count]
         found.append(some)
         count += len(some)
-        if count >= want:
-            break
+        start += looked_at
+        looked_at *= 4  # what is rare is not looked for in a hundred steps
     return np.concatenate(found)
