@@ -83,6 +83,12 @@ def test_for_you_is_not_the_same_for_ever(shop: FreshetProcess) -> None:
     visitor.does("click", ignored[0])
     assert ignored[0] in ids(visitor.asks("for_you")), "who clicks did not ignore it"
 
+    passer_by = Person(shop, "passer-by")  # who never clicks at all
+    first = ids(passer_by.asks("for_you"))
+    for _ in range(3):
+        passer_by.does("impression", items=first)
+    assert len(set(ids(passer_by.asks("for_you"))) - set(first)) >= 5
+
 
 def test_similar(shop: FreshetProcess) -> None:
     shelves = Counter(item["categories"][0] for item in SHOP.items)

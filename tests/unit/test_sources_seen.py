@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from services.kernel.bank import NO_SPACE
 from services.kernel.event_type import EventType
 from services.kernel.ids import fingerprint, item_key
 from services.kernel.item import Item
@@ -11,7 +12,7 @@ from services.kernel.position import Position
 from services.kernel.profile import SEEN_VIEWED, Change, Line, Profile
 from services.kernel.profile_merge import copy_profile
 from services.ranking.rank import rank
-from services.ranking.scenario_file import read_scenarios
+from services.ranking.scenario_file import built_in, read_scenarios
 from services.ranking.state import RankingState, RankRequest
 from services.release.files import Release
 from tests.unit.films import RULES, viewer
@@ -152,3 +153,20 @@ def test_the_same_list_is_not_shown_for_ever(shop_items: list[Item], release: Re
     assert ignored[0] in ids(answer(state, clicked, RankRequest(NOW_MS)))
     later = answer(state, profile, RankRequest(NOW_MS + 31 * 60 * 1000))
     assert set(ignored) & set(ids(later)), "another session begins anew"
+
+
+def test_who_never_clicked_does_not_see_the_same_list_for_ever_either(shop_items: list[Item]) -> None:
+    """Nothing is known of a new visitor but what was shown: what is trending turns, the best first again."""
+    counts = {item.item_id: 300.0 / (at + 1) for at, item in enumerate(shop_items[100:200])}
+    state = state_of(shop_items, None, aggregates_of(counts))
+    profile = Profile.empty(NO_SPACE)
+    lists = []
+    for look in range(7):
+        lists.append([str(item_id) for item_id in ids(answer(state, profile, RankRequest(NOW_MS)))])
+        shown_to(profile, lists[-1], look)
+    best = list(counts)
+    assert lists[0] == lists[1] == lists[2] == best[:10]
+    assert lists[3] == lists[4] == lists[5] == best[10:20]
+    assert lists[6] == best[20:29] + best[:1], "ignored three times, the best is as good as the thirtieth"
+    plain = answer(state, profile, RankRequest(NOW_MS, built_in()["trending"]))
+    assert ids(plain) == best[:10], "a list of facts does not turn"
