@@ -35,9 +35,9 @@ async def lines_of(state: State, batch: Batch) -> AsyncGenerator[bytes, None]:
     """
     ends_s = time.monotonic() + BATCH_S
     await state.have_columns([row.scenario for row in batch.query.lists()])
-    failed = 0
+    users = failed = 0
     waiting: deque[asyncio.Task[dict[str, Any]]] = deque()
-    left = iter(batch.lines)
+    left = batch.lines()
     try:
         while True:
             while len(waiting) < AT_ONCE and (asked := next(left, None)) is not None:
@@ -45,13 +45,14 @@ async def lines_of(state: State, batch: Batch) -> AsyncGenerator[bytes, None]:
             if not waiting:
                 break
             content = await waiting.popleft()
+            users += 1
             failed += "error" in content
             yield _encode(content) + b"\n"
     finally:
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-    done = {"done": True, "users": len(batch.lines), "failed": failed, "repeated": batch.repeated}
+    done = {"done": True, "users": users, "failed": failed, "repeated": batch.repeated}
     yield _encode(done) + b"\n"
 
 

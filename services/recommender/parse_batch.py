@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from services.ranking.scenario_file import Scenarios
@@ -33,40 +33,42 @@ class Asked:
     query: Query | QueryError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Batch:
-    """`lines` in the order of the body; `repeated`: the subjects of questions that stood there before."""
+    """`query` is what holds for all. `repeated` fills while `lines` are taken: the subjects of questions that
+    stood there before.
+    """
 
     query: Query
-    lines: tuple[Asked, ...]
-    repeated: tuple[str, ...]
+    entries: Sequence[tuple[str, object]]
+    repeated: list[str] = field(default_factory=list)
+
+    def lines(self) -> Iterator[Asked]:
+        """Each question once, in the order of the body; read when it is its turn, so that a long list holds
+        nobody up. What is wrong with one user is told in its line.
+        """
+        known: set[object] = set()
+        for at, (name, raw) in enumerate(self.entries):
+            asked = _asked(self.query, name, raw)
+            key = _key(asked, at)
+            if key in known:
+                self.repeated.append(str(asked.named["user_id"] or asked.named["anonymous_id"]))
+            else:
+                known.add(key)
+                yield asked
 
 
 def from_batch(body: bytes, fields: frozenset[str], scenarios: Scenarios) -> Batch:
-    """The questions of a batch. What is wrong with one user is told in its line. Raises QueryError."""
+    """The questions of a batch. Raises QueryError for what is wrong with all of them."""
     given = body_of(body, _EXAMPLE)
     only(given, BATCH_NAMES, "the body")
     if (given.get("user_ids") is None) == (given.get("users") is None):
         detail = f"send either user_ids or users, like {_EXAMPLE}"
         raise QueryError(422, "invalid_body", detail)
-    query = common_of(given, fields, scenarios)
-    lines: dict[object, Asked] = {}
-    repeated: list[str] = []
-    for at, (name, raw) in enumerate(_entries(given)):
-        asked = _asked(query, name, raw)
-        key = _key(asked, at)
-        if key in lines:
-            repeated.append(str(asked.named["user_id"] or asked.named["anonymous_id"]))
-        else:
-            lines[key] = asked
-    return Batch(query, tuple(lines.values()), tuple(repeated))
-
-
-def _entries(given: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    for at, raw in enumerate(array(given, "user_ids", MAX_USERS)):
-        yield f"user_ids[{at}]", raw
-    for at, raw in enumerate(array(given, "users", MAX_USERS)):
-        yield f"users[{at}]", raw
+    name = "users" if given.get("user_ids") is None else "user_ids"
+    raws = array(given, name, MAX_USERS)
+    entries = [(f"{name}[{at}]", raw) for at, raw in enumerate(raws)]
+    return Batch(common_of(given, fields, scenarios), entries)
 
 
 def _asked(query: Query, name: str, raw: object) -> Asked:

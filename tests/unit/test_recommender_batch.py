@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 
 from services.ranking.filter_json import parse_filter
 from services.ranking.scenario_file import built_in_scenarios
-from services.recommender.parse_batch import Batch, from_batch
+from services.recommender.parse_batch import Asked, from_batch
 from services.recommender.query import Query, QueryError
 from services.recommender.turns import AT_ONCE, Turns
 
 FIELDS = frozenset({"title", "price"})
 
 
-def batch(body: Any) -> Batch:
-    return from_batch(msgspec.json.encode(body), FIELDS, built_in_scenarios())
+class Taken(NamedTuple):
+    """A batch after its last line."""
+
+    lines: list[Asked]
+    repeated: list[str]
 
 
-def queries(made: Batch) -> list[Query]:
+def batch(body: Any) -> Taken:
+    made = from_batch(msgspec.json.encode(body), FIELDS, built_in_scenarios())
+    return Taken(list(made.lines()), made.repeated)
+
+
+def queries(made: Taken) -> list[Query]:
     found = [line.query for line in made.lines]
     assert all(isinstance(query, Query) for query in found)
     return [query for query in found if isinstance(query, Query)]
@@ -34,7 +42,7 @@ def test_ids_in_their_order_with_what_holds_for_all() -> None:
     assert {query.n for query in found} == {3}
     assert all(query.scenario.filter == parse_filter({"price": {"lte": 5}}) for query in found)
     assert made.lines[0].named == {"user_id": "b", "anonymous_id": None}
-    assert made.repeated == ()
+    assert made.repeated == []
 
 
 def test_users_with_something_of_their_own() -> None:
@@ -60,11 +68,11 @@ def test_users_with_something_of_their_own() -> None:
 def test_the_same_question_is_answered_once() -> None:
     made = batch({"user_ids": ["a", "b", "a", "a"]})
     assert [query.user_id for query in queries(made)] == ["a", "b"]
-    assert made.repeated == ("a", "a")
+    assert made.repeated == ["a", "a"]
     asked = {"user_id": "a", "item_id": "p1"}
     made = batch({"users": [asked, {"user_id": "a", "item_id": "p2"}, {"user_id": "a"}, asked]})
     assert [query.item_id for query in queries(made)] == ["p1", "p2", None]
-    assert made.repeated == ("a",)
+    assert made.repeated == ["a"]
 
 
 def test_a_mistake_of_one_user_is_told_in_its_line() -> None:
@@ -106,7 +114,7 @@ def test_what_is_wrong_with_all_of_it_is_told_before_anything_is_answered(
 
 
 def test_nobody_is_no_mistake() -> None:
-    assert batch({"user_ids": []}).lines == ()
+    assert batch({"user_ids": []}).lines == []
 
 
 def test_users_of_a_batch_wait_for_who_waits_for_an_answer() -> None:
