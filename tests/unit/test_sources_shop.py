@@ -92,10 +92,14 @@ def test_no_variant_of_an_item_is_bought_together_with_it(
     for item in shop_items[:2]:
         state.catalogue.upsert(msgspec.structs.replace(item, group_id="milk"))
     state.aggregates = aggregates_of({milk: 1.0}, bought={milk: {milk: 9.0, half_a_milk: 9.0, bread: 3.0}})
-    file = f"[scenarios.own]\nextends = 'bought_together'\none_per_group = {str(one_per_group).lower()}"
+    file = (
+        "[scenarios.own]\nsources = ['bought_together']\nranker = 'in_order'\nfill = ['catalogue']\n"
+        f"one_per_group = {str(one_per_group).lower()}"
+    )
     own = read_scenarios(file).by_name["own"]
-    found = answer(state, None, RankRequest(NOW_MS, own, item_id=milk, n=3))
+    found = answer(state, None, RankRequest(NOW_MS, own, item_id=milk, n=200))
     assert found.items[0].item_id == bread
+    assert milk not in ids(found), "nor where the list is filled"
     assert codes(found).count("bought_with_item") == 1
 
 

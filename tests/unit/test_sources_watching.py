@@ -81,6 +81,9 @@ def test_what_is_finished_or_disliked_leaves(state: RankingState) -> None:
     request = RankRequest(NOW_MS, tolerant.by_name["all"])
     profile = viewer(*begun, (METROPOLIS, DISLIKE))
     assert told(rank(state, profile, request, None).items) == [going(GENERAL, 0.5)]
+    profile = viewer(*begun, (METROPOLIS, DISLIKE), (METROPOLIS, START, 0.6))
+    on_second_thoughts = rank(state, profile, request, None).items
+    assert told(on_second_thoughts) == [going(METROPOLIS, 0.6), going(GENERAL, 0.5)]
 
 
 def test_who_leaves_in_the_credits_has_seen_the_film(state: RankingState) -> None:
@@ -205,6 +208,7 @@ def test_series_change_while_they_run() -> None:
     assert continued(state, *finished(10)) == []
     state.catalogue.delete(vampires(2))
     assert told(continued(state, *finished(1))) == [following(vampires(3), vampires(1))]
+    assert len(state.catalogue.groups.after(state.catalogue.row_of(vampires(1)))) == 8
 
 
 def test_groups_are_in_order_after_whatever_changes() -> None:

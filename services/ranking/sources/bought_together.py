@@ -33,10 +33,8 @@ class BoughtTogether(Source):
             return nothing()
         counts, rows = aggregates.counts(bought), catalogue.places_of(bought)
         there = (counts >= BOUGHT_COUNT_MIN) & (rows >= 0)
-        if row >= 0:
-            there &= rows != row
-            if group := int(catalogue.group[row]):
-                there &= catalogue.group[rows] != group
+        if row >= 0 and (group := int(catalogue.group[row])):
+            there &= catalogue.group[rows] != group  # also where a list may hold several of a group
         rows, counts = rows[there], counts[there]
         order = np.lexsort((catalogue.keys[rows], -counts))[:limit]
         return Found(rows[order], always(question.say.about("bought_with_item", row)), score=counts[order])
