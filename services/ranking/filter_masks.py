@@ -35,6 +35,7 @@ from services.ranking.filters import (
     plain,
 )
 
+FEW_OF: Final = 8  # fewer than one row in so many: asking them alone is faster than asking all of them
 _NOBODY_KNOWS: Final = AnyOf(())  # a clause whose variable is missing; its opposite holds nowhere either
 _LEFT_OUT: Final = All(())  # a clause whose optional variable is missing
 
@@ -199,12 +200,7 @@ class _Evaluation:
         if node is _NOBODY_KNOWS:
             return np.zeros(self._length, dtype=np.bool_)
         if isinstance(node, All | AnyOf):
-            together = isinstance(node, All) is not negated
-            found: Mask | None = None
-            for part in node.parts:
-                more = self.of(part, negated)
-                found = more if found is None else found & more if together else found | more
-            return np.ones(self._length, dtype=np.bool_) if found is None else found
+            return self._several(node.parts, isinstance(node, All) is not negated, negated)
         column = self._column_of(node.field)
         if isinstance(column, str):
             return np.zeros(self._length, dtype=np.bool_)
@@ -217,6 +213,20 @@ class _Evaluation:
         else:
             held = column.present(self._rows)
         return ~held if negated else held
+
+    def _several(self, parts: tuple[Node, ...], together: bool, negated: bool) -> Mask:
+        """Where all parts hold (`together`), or any; few rows that all so far let in are asked one by one."""
+        found: Mask | None = None
+        for at, part in enumerate(parts):
+            if found is not None and together and np.count_nonzero(found) < self._length // FEW_OF:
+                (few,) = found.nonzero()
+                rows = few if isinstance(self._rows, slice) else self._rows[few]
+                left = _Evaluation(self._column_of, rows, len(few))
+                found[few] = left._several(parts[at:], together, negated)
+                return found
+            more = self.of(part, negated)
+            found = more if found is None else found & more if together else found | more
+        return np.ones(self._length, dtype=np.bool_) if found is None else found
 
 
 def unknown_in(

@@ -1,0 +1,86 @@
+"""Where a filter has let in few rows, its other clauses are asked of those alone: the answer is the same."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.kernel.item import Item
+from services.ranking import filter_masks
+from services.ranking.catalogue import Catalogue
+from services.ranking.filter_json import parse_filter
+from services.ranking.filter_masks import NO_VARIABLES
+from services.ranking.filters import FilterError
+
+ITEMS = 900
+
+
+def clause(rng: random.Random) -> dict[str, Any]:
+    kinds: list[dict[str, Any]] = [
+        {"brand": f"brand {rng.randrange(40)}"},
+        {"brand": {"ne": f"brand {rng.randrange(40)}"}},
+        {"categories": {"under": f"Shelf {rng.randrange(20)}"}},
+        {"price": {"gte": rng.randrange(100), "lt": rng.randrange(100, 120)}},
+        {"price": {"exists": rng.random() < 0.5}},
+        {"tags": [f"tag {rng.randrange(12)}", "no such tag"]},
+        {"properties.rating": {"lt": rng.randrange(1, 6)}},
+        {"item_id": [f"i{rng.randrange(ITEMS)}" for _ in range(60)]},
+    ]
+    return rng.choice(kinds)
+
+
+def a_filter(rng: random.Random, depth: int = 2) -> dict[str, Any]:
+    if not depth:
+        return clause(rng)
+    kind = rng.choice(("all", "all", "any", "not"))
+    if kind == "not":
+        return {"not": a_filter(rng, depth - 1)}
+    return {kind: [a_filter(rng, rng.randrange(depth)) for _ in range(rng.randint(2, 4))]}
+
+
+@pytest.fixture
+def catalogue() -> Catalogue:
+    rng = random.Random(1)
+    made = Catalogue()
+    for number in range(ITEMS):
+        made.upsert(
+            Item(
+                item_id=f"i{number}",
+                categories=[["All", f"Shelf {rng.randrange(20)}"][rng.randrange(2) :]],
+                brand=f"brand {rng.randrange(40)}" if rng.random() < 0.8 else None,
+                price=float(rng.randrange(120)) if rng.random() < 0.9 else None,
+                tags=[f"tag {tag}" for tag in range(12) if rng.random() < 0.1],
+                properties={"rating": rng.randrange(6)} if rng.random() < 0.5 else {},
+            )
+        )
+    return made
+
+
+def test_few_rows_asked_alone_give_the_same_mask(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    asked = 0
+    many = filter_masks._Evaluation._several
+
+    def counted(self: Any, parts: Any, together: bool, negated: bool) -> Any:
+        nonlocal asked
+        asked += self._length < ITEMS
+        return many(self, parts, together, negated)
+
+    monkeypatch.setattr(filter_masks._Evaluation, "_several", counted)
+    for _ in range(50):
+        raw = {"all": [a_filter(rng, 1) if rng.random() < 0.5 else clause(rng), a_filter(rng), clause(rng)]}
+        try:
+            wanted = parse_filter(raw)
+        except FilterError:  # what no item can pass
+            continue
+        found = catalogue.columns.mask(wanted, NO_VARIABLES).mask[:ITEMS]
+        one_by_one = [catalogue.columns.matches(wanted, NO_VARIABLES, row) for row in range(ITEMS)]
+        assert np.array_equal(found, one_by_one), raw
+    assert asked, "no filter let in few rows"
