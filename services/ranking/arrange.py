@@ -174,7 +174,7 @@ class _Diverse:
         most = min(max(DIVERSE_MIN, DIVERSE_TIMES * listing.n), DIVERSE_MAX)
         order = best_first(score, scored.keys, most)
         few = np.array(list(islice(order, most)), dtype=np.int64)
-        self._told: dict[int, dict[str, float]] = {}
+        self._told: dict[int, tuple[float, float]] = {}
         self.chosen: list[int] = []
         if len(few):
             self._choose(question, scored.rows[few], few, score[few], listing)
@@ -192,33 +192,32 @@ class _Diverse:
         spread = float(score.max() - score.min())
         relevance = (score - score.min()) / (spread if spread > SPREAD_MIN else 1.0)
         nearest = np.zeros(len(rows))
-        value = (1.0 - theta) * relevance
+        own = (1.0 - theta) * relevance  # what a line is worth alone; -inf once it was looked at
+        value = own.copy()
         late: list[int] = []
         want, left = listing.wanted, len(rows)
         while len(self.chosen) < want and left:
             at = int(value.argmax())
             left -= 1
             row = int(rows[at])
+            own[at] = value[at] = -np.inf
             room = listing.caps.room(row)
             if room is None:
                 late.append(at)
             elif room and listing.admit(row):
-                self._told[int(few[at])] = {
-                    "relevance": round(float(relevance[at]), 4),
-                    "similarity": round(float(nearest[at]), 4),
-                }
+                self._told[int(few[at])] = float(relevance[at]), float(nearest[at])
                 self.chosen.append(int(few[at]))
                 np.maximum(nearest, vectors @ vectors[at], out=nearest)
-                taken = np.isneginf(value)
-                value = (1.0 - theta) * relevance - theta * nearest
-                value[taken] = -np.inf
-            value[at] = -np.inf
+                value = own - theta * nearest
         rest = (at for at in late if listing.admit(int(rows[at])))
         self.chosen += [int(few[at]) for at in islice(rest, want - len(self.chosen))]
 
     def explain(self, at: int) -> dict[str, float] | None:
         """Relevance and the highest cosine to a line before, when the place was chosen."""
-        return self._told.get(at)
+        if (told := self._told.get(at)) is None:
+            return None
+        relevance, similarity = told
+        return {"relevance": round(relevance, 4), "similarity": round(similarity, 4)}
 
 
 def _rest(order: Iterator[int], rows: RowArray, listing: Listing, had: int) -> list[int]:
