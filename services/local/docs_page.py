@@ -73,7 +73,7 @@ def _introduce(app: App) -> None:
                     if parameter["name"] in _EXAMPLES and (
                         parameter.get("required") or parameter["name"] == "fields"
                     ):
-                        parameter["example"] = _EXAMPLES[parameter["name"]]
+                        parameter.setdefault("example", _EXAMPLES[parameter["name"]])
         return schema
 
     app.openapi = openapi
