@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -92,7 +93,7 @@ class FreshetClient:
         path: str,
         body: bytes | None = None,
         *,
-        query: dict[str, str] | None = None,
+        query: Mapping[str, str | list[str]] | None = None,
         content_type: str = "application/json",
     ) -> Answer:
         """One call. What may pass (no connection, 503) is tried again until `patience_s` is over.
@@ -120,7 +121,12 @@ class FreshetClient:
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
 
     async def _once(
-        self, method: str, path: str, body: bytes | None, query: dict[str, str] | None, content_type: str
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        query: Mapping[str, str | list[str]] | None,
+        content_type: str,
     ) -> tuple[Answer | None, str]:
         try:
             response = await self._http.request(

@@ -17,6 +17,7 @@ from services.cli.parser_flags import (
     server_flags,
     unit_flag,
 )
+from services.cli.parser_recommend import recommend_command
 from services.cli.parser_release import release_commands
 from services.cli.parser_scenarios import scenario_commands
 from services.cli.parser_training import evaluate_command, train_command
@@ -155,12 +156,7 @@ def _items(commands: Any) -> None:
 
 
 def _reading(commands: Any) -> None:
-    recommend = add_command(commands, "recommend", "requests:recommend", "ask for recommendations")
-    recommend.add_argument("user_id", nargs="?", help="without one: what a visitor without history sees")
-    recommend.add_argument("-n", type=count, default=10, help="how many (default 10)")
-    recommend.add_argument("--scenario", help="for_you, similar, trending, …; `freshet scenarios list`")
-    recommend.add_argument("--item-id", help="the item that the list is about (similar)")
-    server_flags(recommend)
+    recommend_command(commands)
     profile = add_group(commands, "profile", "look at what is known about a user")
     show = add_command(profile, "show", "requests:profile", "show a user's profile")
     show.add_argument("user_id")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
+
+import msgspec
 
 from services.cli.client import Answer
 from services.cli.failure import EXIT_OK, CommandError
@@ -24,11 +27,7 @@ def send(arguments: argparse.Namespace) -> int:
 
 def recommend(arguments: argparse.Namespace) -> int:
     """Ask for a list, with titles."""
-    query = {"n": str(arguments.n), "fields": "title,price"}
-    if arguments.scenario:
-        query["scenario"] = arguments.scenario
-    if arguments.item_id:
-        query["item_id"] = arguments.item_id
+    query = _question(arguments)
     path = f"/recommend/{quote(arguments.user_id, safe='')}" if arguments.user_id else "/recommend"
     body = _call(arguments, "GET", path, query).body
     if arguments.as_json:
@@ -38,9 +37,57 @@ def recommend(arguments: argparse.Namespace) -> int:
         [str(item["rank"]), item["item_id"], str(item.get("title", "")), _reason(item.get("reason"))]
         for item in body["items"]
     ]
-    print_table(("rank", "item_id", "title", "reason"), rows)
+    names = ["rank", "item_id", "title", "reason"]
+    if arguments.explain:
+        names.append("explain")
+        for row, item in zip(rows, body["items"], strict=True):
+            row.append(msgspec.json.encode(item.get("explain")).decode())
+    print_table(names, rows)
     print_line(f"\nstrategy {body.get('strategy')}, {body.get('profile_events', 0)} events in the profile")
+    for line in _about_filter(body.get("filter")):
+        print_line(line)
     return EXIT_OK
+
+
+def _question(arguments: argparse.Namespace) -> dict[str, str | list[str]]:
+    """The query string: what was given, by the names of the server."""
+    query: dict[str, str | list[str]] = {"n": str(arguments.n), "fields": "title,price"}
+    for name in (
+        "scenario",
+        "item_id",
+        "anonymous_id",
+        "filter",
+        "relax",
+        "at_least",
+        "exclude",
+        "diversity",
+    ):
+        if (value := getattr(arguments, name)) is not None:
+            query[name] = value
+    if arguments.explain:
+        query["explain"] = "true"
+    if arguments.cursor:
+        query["cursor"] = arguments.cursor
+    context: dict[str, list[str]] = {}
+    for pair in arguments.context:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise CommandError(f"--context {pair}: write NAME=VALUE, such as country=PT")
+        context.setdefault(f"context.{name}", []).append(value)
+    return {**query, **context}
+
+
+def _about_filter(told: Any) -> Iterator[str]:
+    """What the filter did, for people."""
+    if not isinstance(told, dict):
+        return
+    yield f"the filter lets {told.get('matched')} items of the catalogue in"
+    if relaxed := told.get("relaxed"):
+        yield f"too few of them could be shown: without its conditions on {', '.join(relaxed)}"
+    for unknown in told.get("unknown", ()):
+        yield str(unknown.get("problem"))
+    for name in told.get("missing", ()):
+        yield f"${name} has no value; give one with --context"
 
 
 def profile(arguments: argparse.Namespace) -> int:
@@ -57,7 +104,7 @@ def _call(
     arguments: argparse.Namespace,
     method: str,
     path: str,
-    query: dict[str, str] | None = None,
+    query: Mapping[str, str | list[str]] | None = None,
     body: bytes | None = None,
 ) -> Answer:
     async def call() -> Answer:
