@@ -191,6 +191,8 @@ def test_new_arrivals_come_by_their_date(state: RankingState, shop_items: list[I
     new = msgspec.structs.replace(shop_items[0], item_id="no date, and not in the release")
     state.catalogue.upsert(new)
     assert ids(answer(state, None, asked("new_arrivals", n=5))) == [hour, day, week, new.item_id, old]
+    only = answer(state, None, asked("new_arrivals", candidates=(week, future, "unknown", old)))
+    assert ids(only) == [week, old]
     dated(state, shop_items[101], math.nan)
     state.catalogue.delete(hour)
     assert ids(answer(state, None, asked("new_arrivals", n=3))) == [week, new.item_id, old]

@@ -37,15 +37,12 @@ class NewArrivals(Source):
 
     def find(self, question: Question, limit: int | None) -> Found:
         """See Source.find. Looks no further than it has to."""
-        catalogue = question.catalogue
-        want = limit or ENOUGH
-        new_since_ms = question.request.now_ms - NEW_FOR_MS
-        dated = _first_allowed(question, catalogue.latest(), want)
-        is_new = catalogue.published_ms(dated) >= new_since_ms
+        catalogue, want = question.catalogue, limit or ENOUGH
+        dated = _first_allowed(question, _dated(question), want)
+        is_new = catalogue.published_ms(dated) >= question.request.now_ms - NEW_FOR_MS
         undated = NO_ROWS
         if is_new.sum() < want:
-            rows = catalogue.new_rows()[::-1]
-            undated = _first_allowed(question, rows[catalogue.published_ms(rows) == NO_DATE], want)
+            undated = _first_allowed(question, _undated(question), want)
         rows = np.concatenate([dated[is_new], undated, dated[~is_new]])[:want]
         new_ones = int(is_new.sum()) + len(undated)
         new, old = question.say.plain("new"), question.say.plain("catalogue")
@@ -54,6 +51,27 @@ class NewArrivals(Source):
             return new if place < new_ones else old
 
         return Found(rows, reason_of)
+
+
+def _dated(question: Question) -> RowArray:
+    """Rows with a date, the latest first; those of the request's candidates where it has some."""
+    catalogue, candidates = question.catalogue, question.rules.candidates
+    if candidates is None:
+        return catalogue.latest()
+    rows = np.array(candidates, dtype=np.int64)
+    published_ms = catalogue.published_ms(rows)
+    by_date: RowArray = rows[np.argsort(-published_ms, kind="stable")]
+    return by_date[: np.count_nonzero(published_ms != NO_DATE)]
+
+
+def _undated(question: Question) -> RowArray:
+    """Rows without a date that came after the release, the last one first."""
+    catalogue, candidates = question.catalogue, question.rules.candidates
+    rows = catalogue.new_rows()[::-1]
+    if candidates is not None:
+        rows = rows[np.isin(rows, candidates)]
+    undated: RowArray = rows[catalogue.published_ms(rows) == NO_DATE]
+    return undated
 
 
 def _first_allowed(question: Question, rows: RowArray, want: int) -> RowArray:
