@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+from services.recommender import batch
+from tests.e2e.conftest import FreshetMaker
 from tests.e2e.recommender_shop import PATIENCE_S, Shop, eventually, ids_of, ready, recommender, shop_items
 from tests.servers import ValkeyServer
 
@@ -192,6 +194,41 @@ def test_only_so_many_batches_at_once(client: httpx.Client) -> None:
         lambda: client.post("/recommend/batch", json={"user_ids": []}).status_code == 200,
         why="places are free again",
     )
+
+
+def test_a_call_that_takes_too_long_says_whom_it_did_not_reach(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "BATCH_S", 0.1)
+    users = [f"late {number}" for number in range(1000)]
+    *lines, last = lines_of(client, {"user_ids": users, "n": 100})
+    assert [line["user_id"] for line in lines] == users
+    assert len(lines[0]["items"]) == 100
+    assert lines[-1]["error"]["code"] == "not_answered"
+    reached = ["items" in line for line in lines]
+    assert reached == sorted(reached, reverse=True)
+    assert last == {"done": True, "users": 1000, "failed": reached.count(False), "repeated": []}
+
+
+def test_a_service_that_stops_says_whom_it_did_not_reach(freshet_process: FreshetMaker) -> None:
+    process = freshet_process("--demo-orders", "50")
+    process.start()
+    eventually(lambda: process.get("/items?limit=1")["total"], why="the shop is in memory")
+    users = [f"u{number}" for number in range(1000)]
+    body = {"user_ids": users, "n": 100}
+    with httpx.stream("POST", f"{process.url}/recommend/batch", json=body, timeout=PATIENCE_S) as answer:
+        lines = answer.iter_lines()
+        first = json.loads(next(lines))
+        stopping = threading.Thread(target=process.stop)
+        stopping.start()
+        *rest, last = [json.loads(line) for line in lines]
+    stopping.join()
+    assert first["items"]
+    assert [line["user_id"] for line in rest] == users[1:]
+    assert rest[-1]["error"]["code"] == "not_answered"
+    assert "the service stops" in rest[-1]["error"]["detail"]
+    assert (last["done"], last["users"]) == (True, 1000)
+    assert last["failed"] == sum("error" in line for line in rest)
 
 
 def test_a_batch_needs_a_full_key(shop: Shop) -> None:
