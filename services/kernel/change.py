@@ -32,6 +32,9 @@ _REASONS: Final[Mapping[int, int]] = MappingProxyType(
         EventType.CART_REMOVE: 0,
     }
 )
+# Credits are about the last twentieth of a film: who stops there has seen it, and most players then send no
+# video_complete.
+FINISHED_FROM: Final = 0.95
 _VIDEO: Final = frozenset({EventType.VIDEO_START, EventType.VIDEO_PROGRESS, EventType.VIDEO_COMPLETE})
 _TIME_MAX_S: Final = 2**32 - 1
 _VALUE_MAX: Final = 3.4e38  # f32
@@ -50,8 +53,12 @@ def weight_of(types: EventTypes) -> WeightOf:
     return weight
 
 
-def reason_of(number: int) -> int:
-    """The SEEN_ bit that an event of this type sets for its items, 0 for none."""
+def reason_of(number: int, value: float = math.nan) -> int:
+    """The SEEN_ bit that an event of this type sets for its items, 0 for none. `value` is what the ring keeps
+    of the event: a video that has run to FINISHED_FROM is finished.
+    """
+    if number in _VIDEO and round(value, 4) >= FINISHED_FROM:  # the ring has f32
+        return SEEN_FINISHED
     return _REASONS.get(number, SEEN_VIEWED)
 
 
@@ -74,7 +81,7 @@ def change_of(event: Event, position: Position, types: EventTypes) -> Change:
         event.received_at,
         min(event.timestamp // 1000, _TIME_MAX_S),
         number,
-        reason_of(number),
+        reason_of(number, math.nan if event.progress is None else event.progress),
         lines,
         segment_keys_of(event.context) if event.context and lines else (),
         None if event.consent is None else personalization(event.consent),

@@ -157,5 +157,5 @@ def _recently(profile: Profile, bit: int, since_s: float) -> NDArray[np.uint32]:
     """Fingerprints of the ring's items that got a SEEN_ mark since then."""
     ring = profile.ring
     ring = ring[ring["time"] >= since_s]
-    keys = [item for item, _, _, number in ring.tolist() if reason_of(number) == bit]
+    keys = [item for item, _, value, number in ring.tolist() if reason_of(number, value) == bit]
     return np.array(keys, dtype=np.uint64).astype(np.uint32)

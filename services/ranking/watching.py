@@ -6,12 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from services.kernel.change import FINISHED_FROM
 from services.kernel.event_type import EventType
 from services.kernel.profile import Profile
 
-# Credits are about the last twentieth of a film: who stops there has seen it, whether or not the player says
-# so.
-FINISHED_FROM: Final = 0.95
 # A finished video is being watched again below this. Players report the last seconds late, and round.
 AGAIN_BELOW: Final = 0.9
 

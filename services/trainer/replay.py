@@ -6,6 +6,7 @@ Profiles are changed by `Profile.apply`, aggregates by the kernel's own arithmet
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -106,7 +107,7 @@ class Profiles:
             record.time_s * 1000,
             record.time_s,
             record.type_number,
-            reason_of(record.type_number),
+            reason_of(record.type_number, next(iter(record.values), math.nan)),
             lines,
         )
 

@@ -102,6 +102,16 @@ def test_a_player_that_is_late_and_a_film_seen_twice(cinema: FreshetProcess) -> 
     assert continued(viewer) == [going(GENERAL, 0.05)]
 
 
+def test_who_leaves_in_the_credits_is_not_asked_again(cinema: FreshetProcess) -> None:
+    """Few players say that a film is complete when its viewer closes them in the credits."""
+    viewer = Person(cinema, "mina")
+    viewer.does("video_progress", NOSFERATU, progress=0.5)
+    assert NOSFERATU in ids(viewer.asks("for_you", n=100))
+    viewer.does("video_progress", NOSFERATU, progress=0.96)
+    assert NOSFERATU not in ids(viewer.asks("for_you", n=100))
+    assert continued(viewer) == []
+
+
 def test_an_episode_that_is_withdrawn_is_passed_over(cinema: FreshetProcess) -> None:
     viewer = Person(cinema, "judex")
     viewer.does("video_complete", "judex-01")

@@ -58,7 +58,7 @@ def viewer(*deeds: Deed) -> Profile:
         line = Line(item_key(item_id), TYPES.weight(number), progress)
         change = Change(
             *(Position(1, 0, place), event_hash(f"e{place}"), NOW_S * 1000, time_s, int(number)),
-            *(reason_of(number), (line,)),
+            *(reason_of(number, progress), (line,)),
         )
         profile.apply(change, RULES)
     return profile

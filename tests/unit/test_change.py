@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from services.kernel.change import change_of, weight_of
+from services.kernel.change import change_of, reason_of, weight_of
 from services.kernel.event import Event, Line
 from services.kernel.event_type import EventTypes, UnknownEventTypeError
 from services.kernel.ids import event_hash, item_key
 from services.kernel.position import Position
-from services.kernel.profile import SEEN_BOUGHT, SEEN_VIEWED, Change
+from services.kernel.profile import SEEN_BOUGHT, SEEN_FINISHED, SEEN_VIEWED, Change
 
 TYPES = EventTypes("wishlist:200=2.5")
 
@@ -70,6 +70,24 @@ def test_stars_decide_the_weight_and_come_back_from_the_ring() -> None:
     assert weight_of(TYPES)(12, line.value) == line.weight
     assert weight_of(TYPES)(12, math.nan) == 0.0
     assert change(event_type="wishlist", item_id="a").lines[0].weight == 2.5
+
+
+@pytest.mark.parametrize(
+    ("event_type", "progress", "reason"),
+    [
+        ("video_progress", 0.95, SEEN_FINISHED),
+        ("video_progress", 0.9499, SEEN_VIEWED),
+        ("video_progress", None, SEEN_VIEWED),
+        ("video_start", 0.0, SEEN_VIEWED),
+        ("video_complete", 0.2, SEEN_FINISHED),
+        ("view", 0.99, SEEN_VIEWED),
+    ],
+)
+def test_who_leaves_in_the_credits_has_finished(event_type: str, progress: float | None, reason: int) -> None:
+    made = change(event_type=event_type, item_id="a", progress=progress)
+    assert made.reason == reason
+    from_the_ring = float(np.float32(made.lines[0].value))
+    assert reason_of(made.type_number, from_the_ring) == reason
 
 
 def test_extreme_numbers_fit_the_ring() -> None:

@@ -93,6 +93,15 @@ def test_what_was_hidden_comes_back(
     assert hidden(state, someone, popular, policy, back_s) == []
 
 
+@pytest.mark.parametrize("policy", ['{ finished = "always" }', '{ finished = "12h" }'])
+def test_who_left_in_the_credits_has_finished_too(
+    state: RankingState, popular: list[str], policy: str
+) -> None:
+    player = EventType.VIDEO_PROGRESS
+    watched = viewer((popular[0], player, 0.97), (popular[1], player, 0.5), (popular[2], player, 0.95))
+    assert hidden(state, watched, popular, policy) == [0, 2]
+
+
 def test_for_ever_is_for_ever(state: RankingState, someone: Profile, popular: list[str]) -> None:
     policy = '{ finished = "always", disliked = "always" }'
     assert hidden(state, someone, popular, policy, 3000 * DAY_S) == [FINISHED, DISLIKED]
