@@ -8,13 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.kernel.change import FINISHED_FROM
 from services.kernel.event_type import EventType
 from services.kernel.ids import item_key
 from services.ranking.groups import Groups
 from services.ranking.rank import rank
 from services.ranking.scenario_file import built_in, read_scenarios
 from services.ranking.state import RankedItem, RankingState, RankRequest
-from services.ranking.watching import AGAIN_BELOW, FINISHED_FROM, watched_in
+from services.ranking.watching import AGAIN_BELOW, watched_in
 from tests.unit.films import COMPLETE, DISLIKE, PROGRESS, START, Deed, cinema, films, viewer
 from tests.unit.shop import NOW_MS, NOW_S
 
