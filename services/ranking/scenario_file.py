@@ -11,7 +11,6 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Final
 
-from services.ranking.filters import both
 from services.ranking.reason_texts import ReasonTexts, built_in_texts, read_texts
 from services.ranking.scenario import Scenario
 from services.ranking.scenario_parts import KEYS, Known, read_scenario
@@ -25,7 +24,7 @@ from services.ranking.scenario_problems import (
     shown,
     shown_path,
 )
-from services.ranking.scenario_rules import RULES, rule_values
+from services.ranking.scenario_rules import read_rules, with_values
 from services.ranking.toml_lines import DEPTH_MAX, DepthError, Path, lines_of
 
 MAX_FILE_BYTES: Final = (
@@ -115,26 +114,7 @@ def with_rules(scenario: Scenario, raw: Mapping[str, Any], where: str = "") -> S
     scenario's at its slot, a cap that of the same field); the rest replaces. `where` is the field of the body
     that `raw` stands in, for complaints. Raises ScenarioError.
     """
-    problems = Problems()
-    table = Table(raw, (where,) if where else (), problems)
-    table.only(RULES, "rule of a request")
-    values = rule_values(table, scenario)
-    if problems.found:
-        raise ScenarioError(Problem(at, message) for at, message in problems.found)
-    if (narrower := values.get("filter")) is not None and scenario.filter is not None:
-        values["filter"] = both(scenario.filter, narrower)
-    elif "filter" in values and narrower is None:
-        del values["filter"]
-    if "boosts" in values:
-        values["boosts"] = scenario.boosts + values["boosts"]
-    if pins := values.get("pins"):
-        slots, items = {pin.slot for pin in pins}, {pin.item_id for pin in pins}
-        kept = tuple(pin for pin in scenario.pins if pin.slot not in slots and pin.item_id not in items)
-        values["pins"] = kept + pins
-    if caps := values.get("caps"):
-        fields = {cap.field for cap in caps}
-        values["caps"] = tuple(cap for cap in scenario.caps if cap.field not in fields) + caps
-    return replace(scenario, **values)
+    return with_values(scenario, read_rules(raw, where))
 
 
 def known_names() -> Known:
