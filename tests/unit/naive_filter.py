@@ -119,6 +119,7 @@ def _values(name: str, raw: Any, context: Mapping[str, Any], page: Item | None) 
             found = [] if page is None else [tuple(path) for path in page.categories]
         else:
             found = [] if page is None else elements(page, variable)
+        found = [one for one in found if one != ""]  # an empty text is as good as none
         return found or ([] if raw.endswith("?") else [None])
     if name == "categories":
         return [tuple(raw.split(" > ") if isinstance(raw, str) else raw)]
