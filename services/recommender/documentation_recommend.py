@@ -270,7 +270,10 @@ _ANSWER: Final = _of(
         ),
         "next_cursor": _of(["string", "null"], "asks for the next page; null at the end"),
         "recommendation_id": _text("send it with the events that this list leads to"),
-        "strategy": _text("the step of the ladder", "model", "session", "trending", "popular", "catalogue"),
+        "strategy": _text(
+            "the step of the ladder that answered; none: nothing may stand in this list",
+            *("model", "session", "trending", "popular", "catalogue", "none"),
+        ),
         "rows": _of("array", "in place of `items` where rows were asked for: a list with an `id` each"),
     },
 )

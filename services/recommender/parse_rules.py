@@ -39,7 +39,7 @@ class Rules:
         """
         made = with_values(scenario, self._with(self._filter))
         if more is None:
-            return made
+            return _narrowed(scenario, made, "relax")
         together = both(self._filter, more._filter)
         if together is not None:
             try:
@@ -47,10 +47,26 @@ class Rules:
             except FilterError as error:
                 detail = f"{error} (together with the filter of the whole request)"
                 raise QueryError(422, error.code, detail) from None
-        return with_values(made, more._with(more._filter))
+        made = with_values(made, more._with(more._filter))
+        return _narrowed(scenario, made, f"{where}.relax" if "relax" in more._values else "relax")
 
     def _with(self, filter: Filter | None) -> dict[str, Any]:
         return self._values if filter is None else {**self._values, "filter": filter}
+
+
+def _narrowed(scenario: Scenario, made: Scenario, where: str) -> Scenario:
+    """`made`. Raises QueryError where it would drop conditions of the scenario's own filter that the scenario
+    itself keeps: they may stand for rights, and a request narrows what the deployment allows.
+    """
+    if scenario.filter is not None and made.relax != scenario.relax:
+        for name in made.relax:
+            if name in scenario.filter.fields() and name not in scenario.relax:
+                detail = (
+                    f"{where}: the filter of the scenario {scenario.name!r} itself is about {name!r}, which "
+                    "a request cannot drop; leave it out, or let the scenario relax it"
+                )
+                raise QueryError(422, "invalid_rule", detail)
+    return made
 
 
 def a_filter(raw: object, where: str) -> Filter | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 from urllib.request import urlopen
@@ -14,6 +16,7 @@ import pytest
 from tests.e2e.running import FreshetProcess
 
 STREAM = "/recommend/{user_id}/stream"
+PAGE = (Path(__file__).resolve().parents[2] / "docs/RECOMMEND.md").read_text()
 
 
 class Call(NamedTuple):
@@ -138,3 +141,36 @@ def test_what_the_docs_name_is_what_is_taken(demo_shop: FreshetProcess, schema: 
         _, refused = demo_shop.call("GET", f"{template}?nonsense=1")
         listed = set(refused["detail"].partition("There are: ")[2].split(", "))
         assert listed == named - {"context.NAME"}
+
+
+def curls_of_the_page() -> list[str]:
+    """The commands of docs/RECOMMEND.md; one goes on where the next line is indented."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    return [
+        found.strip() for block in blocks for found in re.split(r"^(?=curl )", block, flags=re.M) if found
+    ]
+
+
+@pytest.mark.parametrize("command", curls_of_the_page())
+def test_the_commands_of_the_page_work(demo_shop: FreshetProcess, command: str) -> None:
+    here = command.replace("localhost:8080", demo_shop.url)
+    done = subprocess.run(["bash", "-c", f"{here} -fsS"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (command, done.stderr)
+    for line in done.stdout.splitlines():
+        content = json.loads(line)
+        assert "error" not in content
+        assert (
+            content.get("done") or content.get("items") or content.get("rows") or "bought_together" in command
+        )
+        assert "unknown" not in content.get("filter", {}), content["filter"]
+
+
+def test_the_page_names_the_codes_there_are() -> None:
+    root = Path(__file__).resolve().parents[2] / "services/recommender"
+    code = "".join(path.read_text() for path in root.glob("*.py"))
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", PAGE.partition("## Mistakes")[2]))
+    for one in named - {"bought_together", "contradictory_filter", "unknown_parameter", "unknown_field"}:
+        assert f'"{one}"' in code, one
+    for one in re.findall(r'QueryError\(\s*\d+,\s*"([a-z_]+)"', code):
+        if one not in {"internal_error", "not_answered", "invalid_body", "invalid_query"}:
+            assert one in named, one

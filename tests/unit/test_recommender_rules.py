@@ -23,6 +23,10 @@ sources = ["trending"]
 filter = { tags = "sale" }
 pins = [{ item = "hero", slot = 1 }]
 caps = [{ field = "brand", most = 3 }, { field = "categories", most = 4 }]
+
+[scenarios.soft]
+extends = "sale"
+relax = ["price", "tags"]
 """
 )
 FIELDS = frozenset({"title", "price", "brand"})
@@ -204,6 +208,19 @@ def test_other_names_of_a_line() -> None:
     assert 'as "brand:value" in `filter`' in refused("unknown_parameter", lambda: get(brand="Acme"))
     assert "context.NAME=value" in refused("unknown_parameter", lambda: get(context="{}"))
     assert "did you mean 'language'?" in refused("unknown_parameter", lambda: get(lang="de"))
+
+
+def test_a_request_does_not_drop_what_the_deployment_demands() -> None:
+    own = {"scenario": "sale", "filter": {"price": {"lt": 5}}}
+    assert post({**own, "relax": ["price"]}).scenario.relax == ("price",)
+    said = refused("invalid_rule", lambda: post({**own, "relax": ["price", "tags"]}))
+    assert said.startswith("relax: the filter of the scenario 'sale' itself is about 'tags'")
+    refused("invalid_rule", lambda: get(scenario="sale", relax="tags"))
+    rows: dict[str, Any] = {"rows": [{"scenario": "popular"}, {"scenario": "sale", "relax": ["tags"]}]}
+    assert refused("invalid_rule", lambda: post(rows)).startswith("rows[1].relax: ")
+    said = refused("invalid_rule", lambda: post({"rows": [{"scenario": "sale"}], "relax": ["tags"]}))
+    assert said.startswith("relax: ")
+    assert post({"scenario": "soft", "relax": ["tags"]}).scenario.relax == ("tags",)
 
 
 def test_several_mistakes_are_told_at_once() -> None:
