@@ -119,7 +119,8 @@ def _values(name: str, raw: Any, context: Mapping[str, Any], page: Item | None) 
             found = [] if page is None else [tuple(path) for path in page.categories]
         else:
             found = [] if page is None else elements(page, variable)
-        found = [one for one in found if one != ""]  # an empty text is as good as none
+        # An empty text is as good as none, and an object is nothing that could be equal.
+        found = [one for one in found if one != "" and not isinstance(one, dict)]
         return found or ([] if raw.endswith("?") else [None])
     if name == "categories":
         return [tuple(raw.split(" > ") if isinstance(raw, str) else raw)]
