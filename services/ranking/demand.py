@@ -42,13 +42,17 @@ class Demand:
 
     def popularity(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """z-scores of ln(1 + decayed count) among all items of the catalogue."""
+        mean, spread = self._snapshot.popularity_scale(self._catalogue.size)
+        return (self.log_counts(rows) - mean) / spread
+
+    def log_counts(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """ln(1 + decayed count)."""
         logs = self._log_counts.take(rows)
         if np.isnan(logs.sum()):
             missing = rows[np.isnan(logs)]
             self._log_counts[missing] = self._snapshot.log_counts(self._catalogue.keys[missing])
             logs = self._log_counts.take(rows)
-        mean, spread = self._snapshot.popularity_scale(self._catalogue.size)
-        return (logs - mean) / spread
+        return logs
 
     def trend(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """ln(1 + count that decays within days)."""

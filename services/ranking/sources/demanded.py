@@ -19,7 +19,7 @@ def wanted_most(question: Question, scores: Scores, code: str, limit: int | None
     if question.rules.mask is None:
         rows = question.catalogue.rows_of_top(scores)
         return Found(rows[:limit], always(question.say.plain(code)))
-    rows = _best_of(question, scores, question.rules.mask)
+    rows = _best_of(question, scores, question.rules.mask, limit)
     path = category_of(question)
     say = question.say
     reason = say.plain(code) if path is None else say.shelf(f"{code}_in_category", path)
@@ -48,12 +48,25 @@ def category_of(question: Question) -> tuple[str, ...] | None:
     return max(found, key=len, default=None)
 
 
-def _best_of(question: Question, scores: Scores, mask: np.typing.NDArray[np.bool_]) -> RowArray:
-    rows = question.catalogue.places_of(scores)
-    (there,) = ((rows >= 0) & mask[rows]).nonzero()
-    worth = scores.scores[there]
-    if len(there) > TOP_MAX:
-        best = np.argpartition(-worth, TOP_MAX)[:TOP_MAX]
-        there, worth = there[best], worth[best]
-    found: RowArray = rows[there[np.lexsort((scores.keys[there], -worth))]]
+def _best_of(
+    question: Question, scores: Scores, mask: np.typing.NDArray[np.bool_], limit: int | None
+) -> RowArray:
+    """1. The best of all are held in order: mostly enough of them pass.
+    2. Else the rows that pass are asked what they are worth. The other way round, to find the rows of all
+       keys of a snapshot, takes 15 ms at 100,000, each second anew.
+    """
+    # 1.
+    catalogue, demand = question.catalogue, question.demand
+    most = TOP_MAX if limit is None else min(limit, TOP_MAX)
+    top = catalogue.rows_of_top(scores)
+    top = top[mask[top]]
+    if len(top) >= most or len(scores) <= TOP_MAX:
+        return top
+    # 2.
+    (rows,) = mask.nonzero()
+    worth = (demand.trend if scores is question.state.aggregates.trending else demand.log_counts)(rows)
+    least = np.partition(worth, -most)[-most] if most < len(worth) else 0.0
+    (best,) = ((worth >= least) & (worth > 0)).nonzero()
+    rows, worth = rows[best], worth[best]
+    found: RowArray = rows[np.lexsort((catalogue.keys[rows], -worth))]
     return found
