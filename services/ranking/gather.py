@@ -55,7 +55,9 @@ class Pool:
         (rows,) = mark[:-1].nonzero()  # row -1, no item of the catalogue, fell on the last place
         rows = rows[rules.allowed(rows)]
         if rules.mask is not None and len(rows) < ENOUGH * question.request.n:
-            rows = np.union1d(rows, matching(question, question.blend.user))
+            mark[:] = False
+            mark[rows] = mark[matching(question, question.blend.user)] = True
+            (rows,) = mark.nonzero()
         return rows
 
     def names_of(self, key: int) -> list[str]:

@@ -111,7 +111,7 @@ class FirstItems:
                     found += [table.row(index, FOLLOWERS).astype(np.int64) for index in indices]
         if not found:
             return []
-        keys: list[int] = release.item_keys[np.unique(np.concatenate(found))].tolist()
+        keys: list[int] = release.item_keys[sorted(set(np.concatenate(found).tolist()))].tolist()
         return keys
 
     def _nearest_to(self, keys: list[int]) -> list[int]:

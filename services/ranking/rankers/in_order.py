@@ -55,8 +55,9 @@ class _Part(NamedTuple):
 def _united(parts: list[_Part]) -> _Part:
     """One after the other, each item once."""
     rows, keys, score = (np.concatenate(some) for some in zip(*parts, strict=True))
-    _, first = np.unique(keys, return_index=True)
-    first.sort()
+    order = keys.argsort(kind="stable")  # np.unique would import numpy.ma first, 8 ms of a first answer
+    ordered = keys[order]
+    first = np.sort(order[np.concatenate(([True], ordered[1:] != ordered[:-1]))])
     return _Part(rows[first], keys[first], np.minimum.accumulate(score[first]))
 
 

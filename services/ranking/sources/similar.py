@@ -69,7 +69,10 @@ def _candidates(question: Question) -> tuple[NDArray[np.int64], NDArray[np.float
         found = [np.array(question.rules.candidates, dtype=np.int64)]
     elif question.rules.mask is not None:
         found.append(matching(question, mine))
-    rows = np.unique(np.concatenate(found))
+    mark = np.zeros(catalogue.row_count, dtype=np.bool_)
+    for some in found:
+        mark[some] = True
+    (rows,) = mark.nonzero()
     rows = rows[question.rules.allowed(rows)]
     rows = rows[rows != row]
     return rows, np.array([shares.get(at, 0.0) for at in rows.tolist()])
