@@ -4,7 +4,8 @@ The server is `freshet run` with a synthetic shop (`benchmarks._synthetic_shop`)
 turns on one connection, so that what else the machine does hits all of them; `_more` is the difference to
 `plain` in the same round, `_cpu` the CPU time of the server's process, which waiting for a core does not
 lengthen.
-`updating`: the same while 50 items a second change. `mask`: in this process, what a filter alone costs.
+`updating`: the same while each second 50 items change and 20 events come. `mask`: in this process, what a
+filter alone costs.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
@@ -36,6 +37,7 @@ N: Final = 20
 ROUNDS: Final = 5
 TURNS: Final = 500  # of each kind in a round
 UPDATES_PER_S: Final = 50
+EVENTS_PER_S: Final = 20  # so that popularity is read anew each second
 MASKS_A_ROUND: Final = 200
 
 FILTER: Final[dict[str, Any]] = {
@@ -143,10 +145,10 @@ def scenario_file() -> str:
     return "\n".join(["[scenarios.shelf]", 'extends = "for_you"', *lines, ""])
 
 
-async def ask(connection: Connection, asked: Asked) -> bytes:
-    """The body of the answer. Raises RuntimeError for any other than 200."""
+async def ask(connection: Connection, asked: Asked, wanted: int = 200) -> bytes:
+    """The body of the answer. Raises RuntimeError for any other status."""
     status, body = await connection.request(*asked)
-    if status != 200:
+    if status != wanted:
         raise RuntimeError(f"{asked} answered {status}: {body[:500]!r}")
     return body
 
@@ -210,30 +212,41 @@ async def check(connection: Connection, questions: Questions) -> None:
 
 
 @asynccontextmanager
-async def updating(port: int, shop: Shop) -> Any:
-    """UPDATES_PER_S prices change while the block runs, each at its time."""
-    connection = await Connection.open(port)
+async def updating(port: int, shop: Shop) -> AsyncIterator[None]:
+    """Prices change and events come while the block runs, each at its time."""
     rng = random.Random(2)
 
-    async def run() -> None:
-        began_s, number = time.perf_counter(), 0
-        while True:
-            await asyncio.sleep(max(0.0, began_s + number / UPDATES_PER_S - time.perf_counter()))
-            number += 1
-            path = f"/items/{rng.choice(shop.items).item_id}"
-            status, _ = await connection.json("PATCH", path, {"price": round(rng.uniform(5, 100), 2)})
-            if status != 202:
-                raise RuntimeError(f"PATCH {path} answered {status}")
+    def price() -> Asked:
+        body = msgspec.json.encode({"price": round(rng.uniform(5, 100), 2)})
+        return Asked("PATCH", f"/items/{rng.choice(shop.items).item_id}", body)
 
-    task = asyncio.create_task(run())
+    def view() -> Asked:
+        event = {"user_id": f"passer-by-{rng.random()}", "event_type": "view"}
+        return Asked(
+            "POST", "/events", msgspec.json.encode(event | {"item_id": rng.choice(shop.items).item_id})
+        )
+
+    async def run(per_s: int, made: Callable[[], Asked]) -> None:
+        connection = await Connection.open(port)
+        began_s, number = time.perf_counter(), 0
+        try:
+            while True:
+                await asyncio.sleep(max(0.0, began_s + number / per_s - time.perf_counter()))
+                await ask(connection, made(), 202)
+                number += 1
+        finally:
+            await connection.close()
+
+    tasks = [asyncio.create_task(run(UPDATES_PER_S, price)), asyncio.create_task(run(EVENTS_PER_S, view))]
     try:
         yield
-        if task.done():
-            task.result()
+        for task in tasks:
+            if task.done():
+                task.result()
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await connection.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def measure_answers(shop: Shop, system: Running, seed: int) -> None:

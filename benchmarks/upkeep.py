@@ -38,7 +38,7 @@ from services.kernel.item import Item
 ITEMS: Final = 20_000
 USERS: Final = 200
 ROUNDS: Final = 3
-LIVES: Final = 40  # items of a round, one after the other
+LIVES: Final = 40  # items of a round, one after the other, each for a second or two
 POLL_S: Final = 0.02
 QUIET_S: Final = 0.25  # without the item, before it counts as gone: more than one poll of the recommender
 PATIENCE_S: Final = 15.0
@@ -217,22 +217,25 @@ async def load(system: Running, shop: Shop, answers_per_s: int, events_per_s: in
     note(f"beside them {len(times_ms):,} answers of the open loop, p50 {p50:.1f} ms, p99 {p99:.1f} ms")
 
 
-async def one_round(port: int, shop: Shop, label: str, rng: random.Random) -> Figures:
-    """LIVES items."""
+async def one_round(port: int, shop: Shop, label: str, lives: int, rng: random.Random) -> Figures:
+    """All lives of a round, one after the other."""
     figures: Figures = defaultdict(list)
     connection = await Connection.open(port)
-    for number in range(LIVES):
+    for number in range(lives):
         item, like, other = newcomer(shop, number, label, rng)
         await Life(connection, item, figures).live(like, other)
     await connection.close()
     return figures
 
 
-async def measure(system: Running, shop: Shop, label: str, rates: tuple[int, int], seed: int) -> None:
+async def measure(system: Running, shop: Shop, label: str, arguments: argparse.Namespace) -> None:
     """All rounds under load, and the figures."""
-    rng = random.Random(seed)
-    async with load(system, shop, *rates):
-        rounds = [await one_round(system.port, shop, f"{label}-{n}", rng) for n in range(ROUNDS)]
+    rng = random.Random(arguments.seed)
+    async with load(system, shop, arguments.answers, arguments.events):
+        rounds = [
+            await one_round(system.port, shop, f"{label}-{number}", arguments.lives, rng)
+            for number in range(ROUNDS)
+        ]
     for name in rounds[0]:
         worst = round(max(max(figures[name]) for figures in rounds), 2)
         for percent in (50, 99):
@@ -257,6 +260,7 @@ def main() -> None:
     parser.add_argument("--log", choices=("embedded", "kafka", "both"), default="both")
     parser.add_argument("--answers", type=int, default=300, help="GET /recommend a second beside the changes")
     parser.add_argument("--events", type=int, default=100, help="events a second beside the changes")
+    parser.add_argument("--lives", type=int, default=LIVES, help="items of each of the three rounds")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     shop = shop_of(arguments.items, arguments.seed)
@@ -268,8 +272,7 @@ def main() -> None:
         with kafka_environment(label == "kafka") as environment:
             log_url = environment.get("FRESHET_LOG_URL", "")
             with running_shop(shop, USERS, arguments.seed, scenarios=SCENARIOS, log_url=log_url) as system:
-                rates = arguments.answers, arguments.events
-                asyncio.run(measure(system, shop, label, rates, arguments.seed))
+                asyncio.run(measure(system, shop, label, arguments))
 
 
 if __name__ == "__main__":
