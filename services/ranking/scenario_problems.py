@@ -17,11 +17,14 @@ _MAX_SHOWN: Final = 64  # characters of a wrong value
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake: `where` as `scenarios.sale.caps[0].field`, the line of the file if there is one."""
+    """One mistake: `where` as `scenarios.sale.caps[0].field`, the line of the file if there is one, and the
+    code of one in a filter.
+    """
 
     where: str
     message: str
     line: int | None = None
+    code: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As answers and `--json` show it."""
@@ -45,16 +48,19 @@ class Problems:
 
     def __init__(self) -> None:
         self.found: list[tuple[str, str]] = []  # (where, message)
+        self.codes: dict[str, str] = {}  # of mistakes in filters, by where
         self.odd: list[tuple[str, str]] = []
 
     def add(self, path: Path, message: str) -> None:
         """Note a mistake at a path."""
         self.add_at(shown_path(path), message)
 
-    def add_at(self, where: str, message: str) -> None:
+    def add_at(self, where: str, message: str, code: str | None = None) -> None:
         """Note a mistake at a path in writing."""
         if len(self.found) < MAX_PROBLEMS:
             self.found.append((where, message))
+            if code is not None:
+                self.codes[where] = code
 
     def warn(self, path: Path, message: str) -> None:
         """Note what can be used, but is hardly meant so."""

@@ -58,7 +58,9 @@ def read_rules(raw: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     table.only(RULES, "rule of a request")
     values = rule_values(table, Scenario(""))
     if problems.found:
-        raise ScenarioError(Problem(at, message) for at, message in problems.found)
+        raise ScenarioError(
+            Problem(at, message, code=problems.codes.get(at)) for at, message in problems.found
+        )
     return values
 
 
@@ -170,7 +172,7 @@ def a_filter(raw: object, path: Path, problems: Problems) -> Filter | None:
             return parse_short(raw, shown_path(path))
         return parse_filter(_as_json(raw), shown_path(path))
     except FilterError as error:
-        problems.add_at(error.where, _message(error))
+        problems.add_at(error.where, _message(error), error.code)
         return None
 
 

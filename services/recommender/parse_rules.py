@@ -12,6 +12,7 @@ from services.ranking.scenario_problems import ScenarioError
 from services.ranking.scenario_rules import RULES, read_rules, with_values
 from services.recommender.query import QueryError
 
+_CODE: Final = "invalid_rule"
 # In a query string; the others are lists of objects, which a body holds.
 TEXT_RULES: Final = frozenset({"filter", "relax", "at_least", "diversity"})
 
@@ -28,8 +29,12 @@ class Rules:
         try:
             self._values = read_rules(named, where) if named else {}
         except ScenarioError as error:
-            problems = [{"where": problem.where, "message": problem.message} for problem in error.problems]
-            raise QueryError(422, "invalid_rule", str(error), {"problems": problems}) from None
+            problems = [
+                {"where": problem.where, "code": problem.code or _CODE, "message": problem.message}
+                for problem in error.problems
+            ]
+            code = problems[0]["code"] if len(problems) == 1 else _CODE
+            raise QueryError(422, code, str(error), {"problems": problems}) from None
 
     def on(self, scenario: Scenario, where: str = "", more: Rules | None = None) -> Scenario:
         """The scenario under these rules, and under those of a row (`where`) beside them.
@@ -65,7 +70,7 @@ def _narrowed(scenario: Scenario, made: Scenario, where: str) -> Scenario:
                     f"{where}: the filter of the scenario {scenario.name!r} itself is about {name!r}, which "
                     "a request cannot drop; leave it out, or let the scenario relax it"
                 )
-                raise QueryError(422, "invalid_rule", detail)
+                raise QueryError(422, _CODE, detail)
     return made
 
 

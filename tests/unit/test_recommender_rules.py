@@ -153,7 +153,7 @@ def test_what_stands_at_the_top_holds_for_every_row() -> None:
         ({"filter": []}, "invalid_filter", "filter: must be an object"),
         (
             {"boosts": [{"filter": {"prize": 1}, "by": 1}]},
-            "invalid_rule",
+            "unknown_field",
             "boosts[0].filter.prize: ",
         ),
         ({"boosts": [{"filter": "brand:A"}]}, "invalid_rule", "boosts[0]: lacks by"),
@@ -225,9 +225,11 @@ def test_a_request_does_not_drop_what_the_deployment_demands() -> None:
 
 def test_several_mistakes_are_told_at_once() -> None:
     with pytest.raises(QueryError) as error:
-        post({"diversity": -1, "caps": [{"field": "brand"}], "at_least": "x"})
+        post({"diversity": -1, "caps": [{"field": "brand"}], "boosts": [{"filter": "prize:1", "by": 1}]})
     problems = error.value.more["problems"]
-    assert {problem["where"] for problem in problems} == {"diversity", "caps[0]", "at_least"}
+    assert {problem["where"] for problem in problems} == {"diversity", "caps[0]", "boosts[0].filter.prize"}
+    assert {problem["code"] for problem in problems} == {"invalid_rule", "unknown_field"}
+    assert error.value.code == "invalid_rule"
     assert error.value.detail.count("\n") == 2
 
 
