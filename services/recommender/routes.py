@@ -41,7 +41,8 @@ def recommend_router(state: State) -> Router:
 
     async def recommend_stream(request: Request) -> Response:
         """Server-sent events: a fresh list at once, and again as soon as the profile changes."""
-        return EventStream(state, _query_of(state, request, path_id(request, "user_id")))
+        user_id = path_id(request, "user_id")
+        return EventStream(state, lambda: _query_of(state, request, user_id))
 
     async def recommend_to_user(request: Request) -> Response:
         """A list for a user, known or not. Always answers; `strategy` says how."""

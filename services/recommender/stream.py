@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, suppress
 
 from starlette.types import Receive, Scope, Send
 
@@ -41,12 +41,15 @@ class EventStream(Streamed):
     Each event is a whole list, so `Last-Event-ID` needs no replay: whoever comes back gets a fresh one.
     """
 
-    def __init__(self, state: State, query: Query) -> None:
-        """Raises ProblemError 503 when as many streams as allowed are open."""
+    def __init__(self, state: State, asked: Callable[[], Query]) -> None:
+        """`asked` reads the question by the scenarios as they are then. Raises ProblemError: 503 when as many
+        streams are open as are allowed, and what is wrong with the question.
+        """
         if state.streams >= state.settings.max_streams:
             detail = f"{state.streams} streams are open here, as many as FRESHET_MAX_STREAMS allows"
             raise ProblemError(Problem(503, "too_many_streams", detail, retry_after_s=5))
-        super().__init__(lambda: _events(state, query), "text/event-stream", HEADERS)
+        query = asked()
+        super().__init__(lambda: _events(state, query, asked), "text/event-stream", HEADERS)
         self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +61,7 @@ class EventStream(Streamed):
             self._state.streams -= 1
 
 
-async def _events(state: State, query: Query) -> AsyncGenerator[bytes, None]:
+async def _events(state: State, query: Query, asked: Callable[[], Query]) -> AsyncGenerator[bytes, None]:
     """1. Listen. 2. Make a list. 3. Wait for a change, with heartbeats. 4. End, saying how to go on."""
     ends_s = time.monotonic() + state.settings.stream_max_s
     yield f"retry: {RETRY_MS}\n\n".encode()
@@ -78,6 +81,10 @@ async def _events(state: State, query: Query) -> AsyncGenerator[bytes, None]:
             # 4.
             if not changed or state.stopping.is_set() or time.monotonic() >= ends_s:
                 break
+            with suppress(
+                ProblemError
+            ):  # its scenario has gone from the file: as before, to the stream's end
+                query = asked()
     yield f"id: {event_id}\nretry: {RETRY_MS}\nevent: end\ndata: {{}}\n\n".encode()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -266,3 +267,30 @@ def test_items_by_filter_page_by_page(client: httpx.Client) -> None:
     assert none["filter"]["unknown"][0]["field"] == "tags"
     assert "did you mean 'title'" in refusal(client.get("/items?fields=titel"), "unknown_field")
     assert "did you mean 'limit'" in refusal(client.get("/items?limt=3"), "unknown_parameter")
+
+
+def test_a_stream_follows_the_scenario_file(shop: Shop, tmp_path: Path) -> None:
+    file = tmp_path / "scenarios.toml"
+    scenario = (
+        '[scenarios.shelf]\nsources = ["popular"]\nfill = ["catalogue"]\nfilter = {{ categories = "{}" }}\n'
+    )
+    file.write_text(scenario.format("Food > Tea"))
+    with recommender(shop, scenarios=str(file)) as client:
+        ready(client)
+        parameters = {"scenario": "shelf", "n": "3", "fields": "categories"}
+        with client.stream("GET", "/recommend/follower/stream", params=parameters) as stream:
+            lists = (json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: "))
+            assert shelf_of(next(lists)) == "Tea"
+            file.write_text(scenario.format("Food > Wine"))
+            eventually(lambda: "Wine" in client.get("/scenarios").text, why="the new version serves")
+            shop.event("follower", "p3")
+            assert shelf_of(next(lists)) == "Wine"
+            file.write_text("")
+            eventually(lambda: "shelf" not in client.get("/scenarios").text, why="the scenario is gone")
+            shop.event("follower", "p7")
+            assert shelf_of(next(lists)) == "Wine", "to the end of the stream"
+
+
+def shelf_of(content: dict[str, Any]) -> str:
+    (shelf,) = {item["categories"][0][1] for item in content["items"]}
+    return str(shelf)
