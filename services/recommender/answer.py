@@ -197,6 +197,8 @@ async def _rank_all(
     for request in requests:
         asked = replace(request, exclude=request.exclude | shown) if shown else request
         key = item_key(request.item_id) if request.item_id is not None else 0
+        if rankings:
+            await asyncio.sleep(0)  # others have the thread between two lists of a page
         ranking = _rank(state, ranking_state, profile, asked, answers.get(key))
         rankings.append(ranking)
         if dedupe:
@@ -286,7 +288,11 @@ def _catalogue_order(state: State, request: RankRequest) -> Ranking:
         return Ranking([], "catalogue", None)
     catalogue, n, exclude = state.catalogue.catalogue, request.n, request.exclude
     reason = Reason("catalogue", request.texts.text("catalogue"))
-    ids = [item_id for item_id in state.catalogue.first_ids(n + len(exclude)) if item_id not in exclude]
+    ids = [
+        item_id
+        for item_id in state.catalogue.first_ids(n + len(exclude) + len(request.shown))
+        if item_id not in exclude and item_key(item_id) not in request.shown
+    ]
     items = [
         RankedItem(item_id, item_key(item_id), catalogue.row_of(item_id), 1.0 / place, reason)
         for place, item_id in enumerate(ids[:n], 1)

@@ -348,3 +348,11 @@ new = "Just in"
     assert texts.text("recently_viewed", "en", deed="bought") == "You bought this"
     assert texts.text("chosen_with_item", "en") == "Often chosen together with this item"
     assert texts.text("chosen_with_item", "en", item="{deed} [x]") == "Often chosen together with {deed} [x]"
+
+
+def test_boosts_have_a_bound_on_all_their_conditions() -> None:
+    many = {"any": [{"price": {"lt": price}} for price in range(1, 61)]}
+    rules = {"boosts": [{"filter": many, "by": 1} for _ in range(3)]}
+    assert len(with_rules(built_in()["for_you"], rules).boosts) == 3
+    with pytest.raises(ScenarioError, match=r"boosts: holds 240 conditions in all; at most 200"):
+        with_rules(built_in()["for_you"], {"boosts": [{"filter": many, "by": 1} for _ in range(4)]})
