@@ -46,6 +46,10 @@ _MAX_BY: Final = 10.0  # standard deviations; ten lift anything above all else
 # The fields that hold one value an item, which a cap can count; beside these any `properties.NAME`.
 CAP_FIELDS: Final = ("categories", "brand", "language", "currency", "group_id")
 _SECONDS: Final[Mapping[str, int]] = {"d": 86_400, "h": 3600, "m": 60}
+# Requests of one page bring the same filter again and again: to read one takes 50 µs.
+_KEPT_FILTERS: Final = 512
+_KEPT_CHARS: Final = 2048  # each as it was written; all of them take some MB
+_kept: dict[str, Filter] = {}
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([dhm])")
 
 
@@ -171,7 +175,15 @@ def a_filter(raw: object, path: Path, problems: Problems) -> Filter | None:
     try:
         if isinstance(raw, str):
             return parse_short(raw, shown_path(path))
-        return parse_filter(_as_json(raw), shown_path(path))
+        raw = _as_json(raw)
+        written = repr(raw)
+        if (found := _kept.get(written)) is None:
+            found = parse_filter(raw, shown_path(path))
+            if len(written) <= _KEPT_CHARS:
+                if len(_kept) >= _KEPT_FILTERS:
+                    _kept.clear()
+                _kept[written] = found
+        return found
     except FilterError as error:
         problems.add_at(error.where, _message(error), error.code)
         return None
