@@ -21,8 +21,7 @@ NEAREST: Final = 256
 def matching(question: Question, vector: NDArray[np.float32] | None) -> RowArray:
     """Rising rows that the filter lets in and that may be shown: all, or those nearest to `vector` f32[d]."""
     rules = question.rules
-    assert rules.mask is not None
-    (rows,) = rules.mask.nonzero()
+    rows = rules.matched
     if len(rows) > LOOKED_AT:
         rows = rows[np.linspace(0, len(rows) - 1, LOOKED_AT, dtype=np.int64)]
     rows = rows[rules.allowed(rows)]

@@ -12,7 +12,7 @@ from services.kernel.profile import Profile
 from services.ranking.blend import Blend
 from services.ranking.demand import Demand, demand_of
 from services.ranking.evidence import Evidence, evidence_of
-from services.ranking.filter_masks import Masked, Variables
+from services.ranking.filter_masks import Masked, Variables, resolved
 from services.ranking.filters import Filter
 from services.ranking.model import ModelAnswer
 from services.ranking.ranked import Ranked
@@ -67,9 +67,18 @@ class Question:
 
     def mask_of(self, wanted: Filter) -> Masked:
         """What a filter lets in, by row, with this question's variables."""
+        return self.catalogue.columns.mask(wanted, self._variables(wanted))
+
+    @cached_property
+    def asked(self) -> Filter | None:
+        """The scenario's filter with this question's values in place of variables."""
+        wanted = self.scenario.filter
+        return None if wanted is None else resolved(wanted, self._variables(wanted))[0]
+
+    def _variables(self, wanted: Filter) -> Variables:
         row = self.about[0] if wanted.needs() else -1
         item = self.catalogue.item(row) if row >= 0 else None
-        return self.catalogue.columns.mask(wanted, Variables(self.request.context, item))
+        return Variables(self.request.context, item)
 
     @property
     def scenario(self) -> Scenario:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,6 +44,11 @@ class Rules:
         self._groups: set[int] = set()
         for key in request.shown:  # and what is pinned, and others of its group
             self.keep_out(catalogue.row_of_key(key))
+
+    @cached_property
+    def matched(self) -> RowArray:
+        """Rising rows that the filter lets in; of a question without one, none."""
+        return np.zeros(0, dtype=np.int64) if self.mask is None else self.mask.nonzero()[0]
 
     def allowed(self, rows: RowArray) -> Mask:
         """Which rows may be shown to this subject; row -1 may not."""

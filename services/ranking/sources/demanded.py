@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from services.ranking.aggregates import TOP_MAX, Scores
-from services.ranking.filter_masks import Variables, resolved
 from services.ranking.filters import CategoryPath, Equal
 from services.ranking.question import Question
 from services.ranking.sources.protocol import Found, RowArray, always
@@ -19,7 +18,7 @@ def wanted_most(question: Question, scores: Scores, code: str, limit: int | None
     if question.rules.mask is None:
         rows = question.catalogue.rows_of_top(scores)
         return Found(rows[:limit], always(question.say.plain(code)))
-    rows = _best_of(question, scores, question.rules.mask, limit)
+    rows = _best_of(question, scores, limit)
     path = category_of(question)
     say = question.say
     reason = say.plain(code) if path is None else say.shelf(f"{code}_in_category", path)
@@ -30,13 +29,9 @@ def category_of(question: Question) -> tuple[str, ...] | None:
     """The category path that all items of the list are in, since its filter asks for it alone; of several
     the deepest. None where the filter asks for no category, or for any of several.
     """
-    wanted = question.scenario.filter
+    wanted = question.asked
     if wanted is None or "categories" not in wanted.fields():
         return None
-    if wanted.needs():
-        row = question.about[0]
-        item = question.catalogue.item(row) if row >= 0 else None
-        wanted, _ = resolved(wanted, Variables(question.request.context, item))
     found = [
         part.values[0].names
         for part in wanted.parts
@@ -48,22 +43,21 @@ def category_of(question: Question) -> tuple[str, ...] | None:
     return max(found, key=len, default=None)
 
 
-def _best_of(
-    question: Question, scores: Scores, mask: np.typing.NDArray[np.bool_], limit: int | None
-) -> RowArray:
+def _best_of(question: Question, scores: Scores, limit: int | None) -> RowArray:
     """1. The best of all are held in order: mostly enough of them pass.
     2. Else the rows that pass are asked what they are worth. The other way round, to find the rows of all
        keys of a snapshot, takes 15 ms at 100,000, each second anew.
     """
     # 1.
-    catalogue, demand = question.catalogue, question.demand
+    catalogue, demand, mask = question.catalogue, question.demand, question.rules.mask
+    assert mask is not None
     most = TOP_MAX if limit is None else min(limit, TOP_MAX)
     top = catalogue.rows_of_top(scores)
     top = top[mask[top]]
     if len(top) >= most or len(scores) <= TOP_MAX:
         return top
     # 2.
-    (rows,) = mask.nonzero()
+    rows = question.rules.matched
     worth = (demand.trend if scores is question.state.aggregates.trending else demand.log_counts)(rows)
     least = np.partition(worth, -most)[-most] if most < len(worth) else 0.0
     (best,) = ((worth >= least) & (worth > 0)).nonzero()
