@@ -35,7 +35,7 @@ from services.ranking.filters import (
     plain,
 )
 
-FEW_OF: Final = 8  # fewer than one row in so many: asking them alone is faster than asking all of them
+FEW_OF: Final = 16  # fewer than one row in so many: to list them and ask them alone is faster than to ask all
 _NOBODY_KNOWS: Final = AnyOf(())  # a clause whose variable is missing; its opposite holds nowhere either
 _LEFT_OUT: Final = All(())  # a clause whose optional variable is missing
 
@@ -110,6 +110,14 @@ def property_of(properties: Any, path: str) -> Any:
         return properties[path]
     first, dot, rest = path.partition(".")
     return property_of(properties.get(first), rest) if dot else None
+
+
+def names_of(properties: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """The paths by which `property_of` finds something: `frame`, and `frame.size` of an object within."""
+    for name, value in properties.items():
+        yield before + name
+        if isinstance(value, dict):
+            yield from names_of(value, f"{before}{name}.")
 
 
 def _resolved(node: Node, variables: Variables, missing: dict[str, None]) -> Node:
