@@ -48,9 +48,8 @@ class NumberColumn:
 
     def strangers(self, values: Iterable[Value]) -> list[Value]:
         """See Column.strangers."""
-        given = list(values)
-        had = set(self._numbers[among(self._numbers, given)].tolist())
-        return [value for value in given if value not in had]
+        given: list[Any] = list(values)
+        return [value for value, met in zip(given, met_in(self._numbers, given), strict=True) if not met]
 
     def some(self, limit: int) -> Iterator[Value]:
         """See Column.some."""
@@ -89,8 +88,8 @@ class HashColumn:
     def strangers(self, values: Iterable[Value]) -> list[Value]:
         """See Column.strangers."""
         given = list(values)
-        had = set(self._hashes[among(self._hashes, [self._hash(value) for value in given])].tolist())
-        return [value for value in given if self._hash(value) not in had]
+        hashes = [self._hash(value) for value in given]
+        return [value for value, met in zip(given, met_in(self._hashes, hashes), strict=True) if not met]
 
     def some(self, _limit: int) -> Iterator[Value]:
         """See Column.some; the texts are not kept."""
@@ -129,6 +128,17 @@ def among(numbers: NDArray[Any], wanted: list[Any]) -> Mask:
     places = np.searchsorted(rising, numbers[likely])
     found[likely] = same(rising.take(places, mode="clip"), numbers[likely])
     return found
+
+
+def met_in(numbers: NDArray[Any], wanted: list[Any]) -> list[bool]:
+    """Of each of the wanted whether it is one of the numbers; all of these may be the same one."""
+    if len(wanted) <= FEW:
+        return [bool((numbers == one).any()) for one in wanted]
+    rising = np.sort(np.array(wanted, dtype=numbers.dtype))
+    had = np.zeros(len(rising), dtype=np.bool_)
+    had[rising.searchsorted(numbers[among(numbers, wanted)])] = True
+    places = rising.searchsorted(np.array(wanted, dtype=numbers.dtype))  # the first of equals, as above
+    return cast(list[bool], had[places].tolist())
 
 
 def _scattered(numbers: NDArray[np.float64]) -> NDArray[np.uint64]:

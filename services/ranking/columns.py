@@ -33,6 +33,7 @@ from services.ranking.filter_masks import (
     Masked,
     Variables,
     evaluated,
+    names_of,
     resolved,
     unknown_in,
     value_of,
@@ -136,7 +137,7 @@ class Columns:
             for put, read in self._more:
                 put(row, read(item))
         if item.properties and len(self._names) < PROPERTY_NAMES_MAX:
-            self._names.update(item.properties)
+            self._names.update(names_of(item.properties))
         self._alive[row] = True
         self._journal.append(row)
         self.version += 1
@@ -227,9 +228,7 @@ class Columns:
         """Whether items may have a field that has no column."""
         if not name.startswith(PROPERTIES):
             return name in _ON_DEMAND
-        path = name.removeprefix(PROPERTIES)
-        known = self._names
-        return len(known) >= PROPERTY_NAMES_MAX or path in known or path.partition(".")[0] in known
+        return len(self._names) >= PROPERTY_NAMES_MAX or name.removeprefix(PROPERTIES) in self._names
 
     def in_use(self) -> frozenset[str]:
         """The fields that got a column because a filter asked: what a new catalogue should `want` as well."""

@@ -247,6 +247,25 @@ def test_what_no_item_has_takes_no_place() -> None:
     assert ids(catalogue, "properties.late:x") == ["a"]
 
 
+def test_names_within_an_object_are_known_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass over all items for each name that somebody makes up would cost everybody else."""
+    frame = {"colour": "red", "size": {"cm": 52}}
+    catalogue = catalogue_of([Item(item_id="a", properties={"frame": frame, "a.b": 1})])
+    for text in ("frame.colour:red", "frame.size.cm:52", "a.b:1"):
+        assert ids(catalogue, f"properties.{text}") == ["a"], text
+    built: list[list[str]] = []
+    build = columns.Columns.build
+    monkeypatch.setattr(
+        columns.Columns, "build", lambda self, names: built.append(list(names)) or build(self, names)
+    )
+    for text in ("frame.colou:red", "frame.size.cm.x:1", "a.c:1"):
+        found = asked(catalogue, f"properties.{text}")
+        assert (found.count, len(found.unknown)) == (0, 1), text
+    assert not any(built)
+    catalogue.upsert(Item(item_id="b", properties={"frame": {"colou": "red"}}))
+    assert ids(catalogue, "properties.frame.colou:red") == ["b"]
+
+
 def test_more_names_than_are_remembered() -> None:
     catalogue = Catalogue()
     for number in range(0, PROPERTY_NAMES_MAX + 200, 100):
