@@ -28,7 +28,7 @@ def _likeness(left: frozenset[str], right: frozenset[str]) -> float:
     return len(left & right) / (len(left) + len(right))
 
 
-@lru_cache(maxsize=1024)  # the names themselves are a few hundred
+@lru_cache(maxsize=4096)  # twice what a filter is looked for among; 8 MB
 def _pairs(word: str) -> frozenset[str]:
     padded = f" {word} "
     return frozenset(padded[i : i + 2] for i in range(len(padded) - 1))

@@ -19,23 +19,24 @@ class Nearest:
     def __init__(self, columns: Mapping[str, Column], properties: Set[str]) -> None:
         self._columns = columns
         self._properties = properties
-        self._kept: dict[tuple[str, str], str | None] = {}
+        self._kept: dict[tuple[str, str | None], str | None] = {}
 
     def to(self, name: str, text: str | None) -> str | None:
         """The value of field `name` most like `text`; of no text, the property most like `name`. None where
         nothing comes near.
         """
+        if (name, text) not in self._kept:
+            if len(self._kept) >= ANSWERS_KEPT:
+                self._kept.clear()
+            self._kept[name, text] = self._found(name, text)
+        return self._kept[name, text]
+
+    def _found(self, name: str, text: str | None) -> str | None:
         if text is None:
             found = _nearest(name.removeprefix(PROPERTIES), self._properties)
             return None if found is None else PROPERTIES + found
         column = self._columns.get(name)
-        if column is None:
-            return None
-        if (name, text) not in self._kept:
-            if len(self._kept) >= ANSWERS_KEPT:
-                self._kept.clear()
-            self._kept[name, text] = _nearest(text, map(_spelled, column.some(LOOKED_AT)))
-        return self._kept[name, text]
+        return None if column is None else _nearest(text, map(_spelled, column.some(LOOKED_AT)))
 
 
 def _nearest(text: str, names: Iterable[str]) -> str | None:

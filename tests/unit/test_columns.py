@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from services.kernel.item import Item, encode_item
-from services.ranking import column_kinds, column_numbers, columns, filter_masks
+from services.ranking import column_kinds, column_numbers, columns, filter_masks, filter_nearest
 from services.ranking.catalogue import FIRST_CAPACITY, Catalogue
 from services.ranking.columns import JOURNAL_ROWS, PROPERTIES_MAX, PROPERTY_NAMES_MAX
 from services.ranking.filter_json import parse_filter
@@ -133,6 +133,27 @@ def test_values_that_no_item_has_are_named_with_the_nearest() -> None:
         "item_id:i9999": ["item_id: no item has 'i9999'; did you mean 'i0009'?"],
         "tags:t1;available:false;price:..0.5;published_at:2020-01-01..": [],
     }
+
+
+def test_what_was_meant_is_looked_for_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The brands that somebody follows are no mistakes, and looking among all brands for each takes long."""
+    catalogue = shop()
+    looked: list[str] = []
+    likely_meant = filter_nearest.likely_meant
+
+    def spy(text: str, names: Iterable[str]) -> str | None:
+        looked.append(text)
+        return likely_meant(text, names)
+
+    monkeypatch.setattr(filter_nearest, "likely_meant", spy)
+    words = [f"Acm{number}" for number in range(columns.UNKNOWN_MAX)]
+    said = [str(one) for one in asked(catalogue, f"brand:{','.join(words)}").unknown]
+    assert looked == words[: filter_masks.MEANT_MAX]
+    assert [line.endswith("did you mean 'Acme'?") for line in said] == [word in looked for word in words]
+    looked.clear()
+    for value in (1, 2):  # a property is looked for once, whatever it is compared with
+        assert asked(catalogue, f"properties.sizze:{value}").unknown[0].nearest == "properties.size"
+    assert looked == ["sizze"]
 
 
 @pytest.mark.parametrize("seed", range(3))
