@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from services.ranking.filter_fields import Kind, field_of
 from services.ranking.filters import (
@@ -23,6 +23,9 @@ from services.ranking.filters import (
     Within,
     plain,
 )
+
+
+FEW: Final = 8  # values that are looked for one by one
 
 
 class Conflict(NamedTuple):
@@ -138,8 +141,7 @@ def _why_of_one(
 ) -> str | None:
     """Clauses that one value cannot answer together."""
     if equals:
-        first, *others = (dict.fromkeys(clause.values) for clause in equals)
-        common = [value for value in first if all(value in other for other in others)]
+        common = _common(equals)
         if not common:
             texts = " and ".join(_list(clause.values) for clause in equals)
             return f"an item has one {name}, which cannot be {texts}; to accept either, name them in one list"
@@ -158,6 +160,18 @@ def _why_of_one(
             if isinstance(bar, Within) and _covers(bar, span):
                 return f"asks for {_span(span)} and excludes {_span(bar)}; keep one of the two"
     return None
+
+
+def _common(equals: Sequence[Equal]) -> list[Value]:
+    """The values that all clauses ask for. A clause of many values beside which each part of an `any` stands
+    is asked for the few values of that part; to make a set of the many each time takes ten times as long.
+    """
+    fewest = min((clause.values for clause in equals), key=len)
+    others = [clause.values for clause in equals if clause.values is not fewest]
+    if len(fewest) > FEW:
+        sets = [frozenset(other) for other in others]
+        return [value for value in fewest if all(value in other for other in sets)]
+    return [value for value in fewest if all(value in other for other in others)]
 
 
 def _open(values: Iterable[Value]) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from services.kernel.item import Item, encode_item
+from services.kernel.nearest import likely_meant
 from services.ranking import column_kinds, column_numbers, columns, filter_masks, filter_nearest
 from services.ranking.catalogue import FIRST_CAPACITY, Catalogue
 from services.ranking.columns import JOURNAL_ROWS, PROPERTIES_MAX, PROPERTY_NAMES_MAX
@@ -139,7 +140,6 @@ def test_what_was_meant_is_looked_for_a_few_times(monkeypatch: pytest.MonkeyPatc
     """The brands that somebody follows are no mistakes, and looking among all brands for each takes long."""
     catalogue = shop()
     looked: list[str] = []
-    likely_meant = filter_nearest.likely_meant
 
     def spy(text: str, names: Iterable[str]) -> str | None:
         looked.append(text)
@@ -274,15 +274,18 @@ def test_names_within_an_object_are_known_too(monkeypatch: pytest.MonkeyPatch) -
     catalogue = catalogue_of([Item(item_id="a", properties={"frame": frame, "a.b": 1})])
     for text in ("frame.colour:red", "frame.size.cm:52", "a.b:1"):
         assert ids(catalogue, f"properties.{text}") == ["a"], text
-    built: list[list[str]] = []
+    built: list[str] = []
     build = columns.Columns.build
-    monkeypatch.setattr(
-        columns.Columns, "build", lambda self, names: built.append(list(names)) or build(self, names)
-    )
+
+    def spy(self: columns.Columns, fields: Iterable[str]) -> columns.Built:
+        built.extend(names := list(fields))
+        return build(self, names)
+
+    monkeypatch.setattr(columns.Columns, "build", spy)
     for text in ("frame.colou:red", "frame.size.cm.x:1", "a.c:1"):
         found = asked(catalogue, f"properties.{text}")
         assert (found.count, len(found.unknown)) == (0, 1), text
-    assert not any(built)
+    assert not built
     catalogue.upsert(Item(item_id="b", properties={"frame": {"colou": "red"}}))
     assert ids(catalogue, "properties.frame.colou:red") == ["b"]
 
