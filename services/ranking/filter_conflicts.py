@@ -24,7 +24,6 @@ from services.ranking.filters import (
     plain,
 )
 
-
 FEW: Final = 8  # values that are looked for one by one
 
 
