@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from services.kernel.item import Item
 from services.kernel.position import Position
 from services.kernel.profile import Profile
 from services.kernel.recommendation_id import encode_recommendation_id
+from services.ranking.catalogue import Catalogue
 from services.ranking.gather import rows_read
 from services.ranking.inputs import ModelQuestion
 from services.ranking.model import ModelAnswer
@@ -199,6 +201,8 @@ async def _rank_all(
         key = item_key(request.item_id) if request.item_id is not None else 0
         if rankings:
             await asyncio.sleep(0)  # others have the thread between two lists of a page
+            if serving is not state.releases.serving:  # swapped meanwhile: the answers are the old one's
+                serving, ranking_state, answers = state.releases.serving, state.ranking(), {}
         ranking = _rank(state, ranking_state, profile, asked, answers.get(key))
         rankings.append(ranking)
         if dedupe:
@@ -280,24 +284,30 @@ def _rank(
 
 
 def _catalogue_order(state: State, request: RankRequest) -> Ranking:
-    """The end of the ladder that needs no ranking. Looks far enough to leave out what is excluded.
+    """The end of the ladder that needs no ranking: what is available now, and neither excluded nor shown.
 
-    A filter may stand for rights: a list that could not be filtered is empty.
+    A filter may stand for rights: a list that could not be filtered is empty. So is one that its scenario
+    does not fill from the catalogue.
     """
-    if request.scenario.filter is not None or request.candidates is not None:
+    scenario, catalogue = request.scenario, state.catalogue.catalogue
+    filled = any(use.name == "catalogue" for use in (*scenario.sources, *scenario.fill))
+    if scenario.filter is not None or request.candidates is not None or not filled:
         return Ranking([], "catalogue", None)
-    catalogue, n, exclude = state.catalogue.catalogue, request.n, request.exclude
     reason = Reason("catalogue", request.texts.text("catalogue"))
-    ids = [
-        item_id
-        for item_id in state.catalogue.first_ids(n + len(exclude) + len(request.shown))
-        if item_id not in exclude and item_key(item_id) not in request.shown
-    ]
     items = [
-        RankedItem(item_id, item_key(item_id), catalogue.row_of(item_id), 1.0 / place, reason)
-        for place, item_id in enumerate(ids[:n], 1)
+        RankedItem(catalogue.id_of(row), int(catalogue.keys[row]), row, 1.0 / place, reason)
+        for place, row in enumerate(islice(_rows_in_order(catalogue, request), request.n), 1)
     ]
     return Ranking(items, "catalogue", None)
+
+
+def _rows_in_order(catalogue: Catalogue, request: RankRequest) -> Iterator[int]:
+    start = 0
+    while start >= 0:
+        rows, start = catalogue.in_order(start, request.now_ms)
+        for row in rows.tolist():
+            if catalogue.id_of(row) not in request.exclude and int(catalogue.keys[row]) not in request.shown:
+                yield row
 
 
 async def _names(state: State, rankings: Sequence[Ranking], until: Deadline) -> dict[int, str]:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
-from heapq import nsmallest
 
 from services.kernel.event import PoisonError
 from services.kernel.item import decode_item
@@ -149,12 +148,6 @@ class CatalogueFollower:
             return
         if not known:
             self._sorted_ids.insert(at, item_id)
-
-    def first_ids(self, limit: int) -> list[str]:
-        """Up to `limit` ids in the order of their text; before all is loaded, of the items that are here."""
-        if self.first is None:
-            return self._sorted_ids[:limit]
-        return nsmallest(limit, map(self.catalogue.id_of, range(self.catalogue.row_count)))
 
     def page(self, after: str | None, limit: int) -> list[str]:
         """Up to `limit` ids in the order of their text, those behind `after`."""
