@@ -19,6 +19,9 @@ from services.ranking.state import RankingState, Reason
 # A cosine from which two items are called alike; below it they may share little more than a brand and a
 # price.
 ALIKE_COSINE: Final = 0.7
+# The least that "close to your choices" may be said of: of ten items at random, in 64 dimensions, the nearest
+# has .2. Where a filter leaves nothing that is near, the best of the rest is not near.
+NEAR_COSINE: Final = 0.3
 
 
 def title_of(item: Item) -> str:
@@ -136,7 +139,8 @@ class Reasons:
         best, cosine = self._nearest[0][line], self._nearest[1][line]
         if cosine >= ALIKE_COSINE:
             return self._similar.get(best) or self._similar_to(best)
-        return self._same_category(self._rows[line]) or (self._say.plain("taste") if cosine > 0 else None)
+        near = self._say.plain("taste") if cosine >= NEAR_COSINE else None
+        return self._same_category(self._rows[line]) or near
 
     def _similar_to(self, place: int) -> Reason:
         source = self._sources[place]

@@ -156,7 +156,7 @@ def test_trending_and_popular_and_in_a_category(shop: FreshetProcess) -> None:
         return found[0]
 
     for scenario, text in (
-        ("trending", f"Many people turn to this in {path.split(' > ')[-1]} right now"),
+        ("trending", f"Trending in {path.split(' > ')[-1]} right now"),
         ("popular", f"Popular in {path.split(' > ')[-1]} over the last weeks"),
     ):
         eventually(partial(best, scenario, filter=f"categories:{path}"), _is(wanted))

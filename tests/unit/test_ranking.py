@@ -46,7 +46,11 @@ def popular(shop_items: list[Item]) -> dict[str, float]:
 
 @pytest.fixture
 def state(shop_items: list[Item], release: Release, popular: dict[str, float]) -> RankingState:
-    return state_of(shop_items, release, aggregates_of(dict(list(popular.items())[:20]), popular))
+    """The first twenty are wanted now, the others were wanted three weeks ago."""
+    trending = {
+        name: count * (1.0 if place < 20 else 2.0**-21) for place, (name, count) in enumerate(popular.items())
+    }
+    return state_of(shop_items, release, aggregates_of(trending, popular))
 
 
 def request(scenario: str = FOR_YOU, **fields: Any) -> RankRequest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from services.ranking.aggregates import TOP_MAX, Scores
+from services.ranking.demand import NOW_DAYS, WEEKS_DAYS
 from services.ranking.filters import CategoryPath, Equal
 from services.ranking.question import Question
 from services.ranking.sources.protocol import Found, RowArray, always
@@ -13,16 +14,25 @@ from services.ranking.sources.protocol import Found, RowArray, always
 def wanted_most(question: Question, scores: Scores, code: str, limit: int | None) -> Found:
     """The best of a snapshot; under a filter the best of those that it lets in, however far down they are.
 
-    Where the filter asks for one category, the reason is `code` in that category.
+    Where the filter asks for one category, the reason is `code` in that category. What nobody has turned to
+    for weeks is not trending; it may still be the most popular there is, and is not called so.
     """
+    demand, say = question.demand, question.say
+    is_trending = scores is question.state.aggregates.trending
     if question.rules.mask is None:
-        rows = question.catalogue.rows_of_top(scores)
-        return Found(rows[:limit], always(question.say.plain(code)))
-    rows = _best_of(question, scores, limit)
-    path = category_of(question)
-    say = question.say
-    reason = say.plain(code) if path is None else say.shelf(f"{code}_in_category", path)
-    return Found(rows[:limit], always(reason))
+        rows = demand.trending_rows if is_trending else question.catalogue.rows_of_top(scores)
+        reason = say.plain(code)
+    else:
+        rows = _best_of(question, scores, limit)
+        if is_trending:
+            rows = rows[demand.since(rows, NOW_DAYS)]
+        path = category_of(question)
+        reason = say.plain(code) if path is None else say.shelf(f"{code}_in_category", path)
+    rows = rows[:limit]
+    if is_trending or (called := demand.since(rows, WEEKS_DAYS)).all():
+        return Found(rows, always(reason))
+    plain = say.plain("catalogue")
+    return Found(rows, lambda place: reason if called[place] else plain)
 
 
 def category_of(question: Question) -> tuple[str, ...] | None:
