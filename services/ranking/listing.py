@@ -46,7 +46,8 @@ class Caps:
 
 def _codes(catalogue: Catalogue, field: str) -> NDArray[np.integer[Any]]:
     """By row a number for each value, 0 for none; of categories the first path."""
-    return catalogue.category if field == "categories" else catalogue.columns.codes(field)
+    held = {"categories": catalogue.category, "group_id": catalogue.group}
+    return held[field] if field in held else catalogue.columns.codes(field)
 
 
 def _most(cap: Cap, n: int) -> int:
@@ -103,7 +104,9 @@ class Listing:
         least = self._items[-1].score if self._items else math.inf
         for line in lines:
             if line.score > least:
-                line = line._replace(score=least)  # noqa: PLW2901 - another step counts in other units
+                # Another step counts in other units; diversity and soft caps put better ones behind.
+                line = line._replace(score=least)  # noqa: PLW2901
+            least = line.score
             self._items.append(line)
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace as replace_fields
 
 from services.kernel.event_type import EventType
 from services.kernel.item import Item
@@ -122,6 +123,41 @@ def test_a_pin_behind_a_short_list_stands_at_its_end(state: RankingState, shop_i
     shown = ids(answer(state, None, asked(rules, "popular")))
     assert len(shown) == 3
     assert shown[-1] == shop_items[1].item_id
+
+
+def test_a_cap_of_a_group(shop_items: list[Item]) -> None:
+    """Where a scenario lets several of a group in, some of them may still be the most."""
+    series = [
+        replace_fields(item, group_id=f"series {place // 6}") for place, item in enumerate(shop_items[:60])
+    ]
+    demand = {item.item_id: 100.0 - place for place, item in enumerate(series)}
+    state = state_of(series, None, aggregates_of(demand, demand))
+    rules = {"one_per_group": False, "caps": [{"field": "group_id", "most": 2}]}
+    shown = items_of(state, answer(state, None, asked(rules, "popular", n=20)))
+    assert Counter(item.group_id for item in shown) == {f"series {at}": 2 for at in range(10)}
+
+
+@pytest.mark.parametrize(
+    "rules", [{"diversity": 0.7}, {"caps": [{"field": "brand", "most": 1, "soft": True}]}]
+)
+def test_scores_fall_down_the_list_whatever_arranged_it(
+    state: RankingState, someone: Profile, rules: dict[str, Any]
+) -> None:
+    ranking = answer(state, someone, asked(rules, n=60))
+    raw = [explain(item)["score"] for item in ranking.items]
+    assert raw != sorted(raw, reverse=True)
+    assert [item.score for item in ranking.items] == sorted((i.score for i in ranking.items), reverse=True)
+
+
+def test_sources_of_which_nothing_may_be_shown_leave_the_list_to_its_fill(
+    state: RankingState, shop_items: list[Item]
+) -> None:
+    two = read_scenarios('[scenarios.two]\nsources = ["trending", "popular"]\nfill = ["catalogue"]').by_name[
+        "two"
+    ]
+    last = shop_items[-1].item_id  # nobody wanted it
+    found = answer(state, None, RankRequest(NOW_MS, two, candidates=(last,)))
+    assert (ids(found), found.strategy) == ([last], "catalogue")
 
 
 @pytest.mark.parametrize("diversity", [0.0, 0.4])

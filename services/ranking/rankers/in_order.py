@@ -20,7 +20,8 @@ class InOrder(Ranker):
 
     def score(self, question: Question, pool: Pool) -> Scored | None:
         """See Ranker.score. The score is the source's own, or 1 / place."""
-        parts = [_Part.of(question, part.found) for part in pool.parts if len(part.found.rows)]
+        found = (_Part.of(question, part.found) for part in pool.parts if len(part.found.rows))
+        parts = [part for part in found if len(part.rows)]
         if not parts:
             return None
         rows, keys, score = parts[0] if len(parts) == 1 else _united(parts)

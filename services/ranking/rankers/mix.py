@@ -30,7 +30,7 @@ class Mix(Ranker):
         for part in pool.parts:
             found = part.found.rows[part.found.rows >= 0]
             at = np.minimum(rows.searchsorted(found), len(rows) - 1)
-            (there,) = (rows[at] == found).nonzero()
+            there = (rows[at] == found).nonzero()[0][::-1]  # of an item found twice the first place counts
             score[at[there]] += part.use.weight / (RANK_OFFSET + 1.0 + there)
 
         def reasons_of(places: list[int]) -> list[Reason]:
