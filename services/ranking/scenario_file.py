@@ -104,6 +104,8 @@ def read_file(content: bytes) -> Scenarios:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ScenarioError([Problem("", "is not UTF-8; save it as UTF-8", line)]) from None
+    if not text.strip():  # what a full disk or a killed editor leaves behind; nobody writes that
+        raise ScenarioError([Problem("", "is empty; a file that defines nothing on purpose has a comment")])
     return read_scenarios(text)
 
 

@@ -285,7 +285,7 @@ def test_a_stream_follows_the_scenario_file(shop: Shop, tmp_path: Path) -> None:
             eventually(lambda: "Wine" in client.get("/scenarios").text, why="the new version serves")
             shop.event("follower", "p3")
             assert shelf_of(next(lists)) == "Wine"
-            file.write_text("")
+            file.write_text("# no more")
             eventually(lambda: "shelf" not in client.get("/scenarios").text, why="the scenario is gone")
             shop.event("follower", "p7")
             assert shelf_of(next(lists)) == "Wine", "to the end of the stream"

@@ -138,7 +138,7 @@ def test_a_young_file_of_the_same_size_and_time_is_read_all_the_same(file: Path)
 
 def test_what_is_being_written_is_not_taken_half(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     watched = Watched(file)
-    file.write_text("")  # as an editor leaves it for a moment: valid, and everything is gone
+    file.write_text("# nothing")  # valid, and everything is gone
 
     async def meanwhile(_s: float) -> None:
         file.write_text(BETTER)
@@ -150,6 +150,21 @@ def test_what_is_being_written_is_not_taken_half(file: Path, monkeypatch: pytest
     assert watched.sources() == ["popular"]
 
 
+def test_a_file_that_was_emptied_leaves_the_old_version_serving_and_a_comment_takes_it_away(
+    file: Path,
+) -> None:
+    watched = Watched(file)
+    for emptied in ("", "\n \n", "\ufeff"):
+        file.write_text(emptied)
+        assert not watched.look()
+        assert watched.sources() == ["trending"]
+        assert "is empty" in watched.trouble()
+    assert watched.outcomes == ["loaded", "refused"]
+    file.write_text("# none of our own\n")
+    assert watched.look()
+    assert watched.follower.current.by_name == built_in()
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -157,6 +172,7 @@ def test_what_is_being_written_is_not_taken_half(file: Path, monkeypatch: pytest
         (lambda file: (file.unlink(), file.mkdir()), "cannot be read: Is a directory"),
         (lambda file: file.write_text(BAD), "1 mistake\n  line 2: scenarios.sale.sources"),
         (lambda file: file.write_bytes(b"a = 1\nb = '\xff'"), "line 2: is not UTF-8"),
+        (lambda file: file.write_text(""), "1 mistake\n  is empty; "),
         (lambda file: file.write_text("#" * MAX_FILE_BYTES + "ä"), f"more than {MAX_FILE_BYTES} bytes"),
     ],
 )
