@@ -80,6 +80,7 @@ class _Moves:
         self.score = scored.score
         rows, scenario = scored.rows, question.scenario
         self._boosts = []
+        self._before: ScoreArray | None = None  # in standard deviations, where something moves them
         for boost in scenario.boosts:
             hit = question.mask_of(boost.filter).mask[rows] & (rows >= 0)
             if hit.any():
@@ -91,14 +92,17 @@ class _Moves:
         worth = -np.arange(len(rows), dtype=np.float64) if scored.in_order else scored.score
         spread = float(worth.std())
         self.score = (worth - worth.mean()) / (spread if spread > SPREAD_MIN else 1.0)
+        self._before = self.score.copy()
         for boost, hit in self._boosts:
             self.score[hit] += boost.by
         if self._ignored is not None:
             self.score -= self._ignored
 
     def explain(self, at: int) -> dict[str, Any]:
-        """What moved the candidate at a place."""
+        """What moved a candidate: `deviations` and all of `boosts` and `ignored` add up to its score."""
         told: dict[str, Any] = {"score": round(float(self._scored.score[at]), 6)}
+        if self._before is not None:
+            told["deviations"] = round(float(self._before[at]), 6)
         boosts = [
             {"filter": boost.filter.to_json(), "by": boost.by} for boost, hit in self._boosts if bool(hit[at])
         ]

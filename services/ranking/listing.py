@@ -37,6 +37,21 @@ class Caps:
                 late = True
         return None if late else True
 
+    def explained(self, items: list[RankedItem]) -> list[RankedItem]:
+        """The list with what caps count of each line: `place` 2 of at most 3; above `most` where a soft cap
+        had put it behind the rest."""
+        had: list[dict[int, int]] = [{} for _ in self._caps]
+        told = []
+        for item in items:
+            counted = []
+            for (cap, codes, most, _), places in zip(self._caps, had, strict=True):
+                code = codes.item(item.row) if 0 <= item.row < len(codes) else 0
+                if code > 0:
+                    places[code] = places.get(code, 0) + 1
+                    counted.append({"field": cap.field, "place": places[code], "most": most})
+            told.append(item._replace(explain={**(item.explain or {}), "caps": counted}) if counted else item)
+        return told
+
     def count(self, row: int) -> None:
         """A row has come into the list."""
         for _, codes, _, had in self._caps:
@@ -100,13 +115,13 @@ class Listing:
 
     def extend(self, lines: Iterable[RankedItem], strategy: str) -> None:
         """Append admitted lines."""
-        self._strategy = self._strategy or strategy
         least = self._items[-1].score if self._items else math.inf
         for line in lines:
             if line.score > least:
                 # Another step counts in other units; diversity and soft caps put better ones behind.
                 line = line._replace(score=least)  # noqa: PLW2901
             least = line.score
+            self._strategy = self._strategy or strategy
             self._items.append(line)
 
     @property
@@ -127,4 +142,4 @@ class Listing:
             items.insert(
                 at, RankedItem(catalogue.id_of(row), int(catalogue.keys[row]), row, score, pinned, why)
             )
-        return items
+        return self.caps.explained(items) if explain and self.caps.any else items
