@@ -15,7 +15,7 @@ from services.kernel.event_type import EventType
 from services.kernel.ids import item_key
 from services.kernel.item import Item
 from services.kernel.segments import segment_key
-from services.ranking.aggregates import BOUGHT_COUNT_MIN
+from services.ranking.aggregates import BOUGHT_COUNT_MIN, TOP_MAX
 from services.ranking.arrivals import MOVED_MAX, NO_DATE, Arrivals
 from services.ranking.filter_json import parse_filter
 from services.ranking.gather import rows_read
@@ -277,3 +277,21 @@ def test_a_category_that_was_given_up_is_not_named(state: RankingState, shop_ite
     )
     found = answer(state, None, RankRequest(NOW_MS, read_scenarios(file).by_name["own"]))
     assert set(codes(found)) == {"trending"}
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_candidates_come_by_demand_however_far_down_they_are(
+    state: RankingState, shop_items: list[Item], filtered: bool
+) -> None:
+    """The items of a category page are mostly none of the best thousand of the shop."""
+    wanted_more = {f"other {at}": 10_000.0 - at for at in range(TOP_MAX)}
+    order = names(shop_items, 40)[::-1]
+    demand = {item_id: 100.0 - place for place, item_id in enumerate(order)}
+    state.aggregates = aggregates_of(wanted_more | demand, wanted_more | demand)
+    candidates = tuple(order[::3] + order[1::3])
+    narrowed = parse_filter({"item_id": {"ne": order[3]}}) if filtered else None
+    scenario = replace(built_in()["popular"], filter=narrowed, one_per_group=False)
+    found = answer(state, None, RankRequest(NOW_MS, scenario, n=40, candidates=candidates))
+    assert found.strategy == "popular"
+    assert ids(found) == [one for one in order if one in candidates and not (filtered and one == order[3])]
+    assert set(codes(found)) == {"catalogue"}  # nobody calls them popular
