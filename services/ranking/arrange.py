@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -161,8 +161,16 @@ def _chosen(order: Iterator[int], rows: RowArray, listing: Listing) -> list[int]
             late.append(at)
         elif room and listing.admit(row):
             found.append(at)
-    found += islice((at for at in late if listing.admit(rows.item(at))), want - len(found))
+    found += islice(_as_they_come(late, rows, listing), want - len(found))
     return found
+
+
+def _as_they_come(places: Iterable[int], rows: RowArray, listing: Listing) -> Iterator[int]:
+    """Those of the places that the list takes, whatever a soft cap says."""
+    for at in places:
+        row = rows.item(at)
+        if listing.caps.room(row) is not False and listing.admit(row):
+            yield at
 
 
 class _Diverse:
@@ -183,13 +191,13 @@ class _Diverse:
         if len(few):
             self._choose(question, scored.rows[few], few, score[few], listing)
         if listing.wanted > len(self.chosen):
-            self.chosen += _rest(order, scored.rows, listing, len(self.chosen))
+            rest = _as_they_come(order, scored.rows, listing)  # the best were too few
+            self.chosen += islice(rest, listing.wanted - len(self.chosen))
 
     def _choose(
         self, question: Question, rows: RowArray, few: RowArray, score: ScoreArray, listing: Listing
     ) -> None:
         theta = question.scenario.diversity
-        vectors = np.zeros((len(rows), 0), dtype=np.float32)
         vectors, _ = question.catalogue.vectors(np.maximum(rows, 0))
         vectors[rows < 0] = 0.0
         vectors /= np.maximum(np.sqrt(np.einsum("ij,ij->i", vectors, vectors)), 1e-9)[:, None]
@@ -213,8 +221,8 @@ class _Diverse:
                 self.chosen.append(int(few[at]))
                 np.maximum(nearest, vectors @ vectors[at], out=nearest)
                 value = own - theta * nearest
-        rest = (at for at in late if listing.admit(int(rows[at])))
-        self.chosen += [int(few[at]) for at in islice(rest, want - len(self.chosen))]
+        rest = islice(_as_they_come(late, rows, listing), want - len(self.chosen))
+        self.chosen += [int(few[at]) for at in rest]
 
     def explain(self, at: int) -> dict[str, float] | None:
         """Relevance and the highest cosine to a line before, when the place was chosen."""
@@ -222,16 +230,3 @@ class _Diverse:
             return None
         relevance, similarity = told
         return {"relevance": round(relevance, 4), "similarity": round(similarity, 4)}
-
-
-def _rest(order: Iterator[int], rows: RowArray, listing: Listing, had: int) -> list[int]:
-    """Where the best were too few: as they come."""
-    want = listing.wanted - had
-    found: list[int] = []
-    for at in order:
-        if len(found) >= want:
-            break
-        row = rows.item(at)
-        if listing.caps.room(row) is not False and listing.admit(row):
-            found.append(at)
-    return found

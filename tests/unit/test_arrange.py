@@ -137,6 +137,17 @@ def test_a_cap_of_a_group(shop_items: list[Item]) -> None:
     assert Counter(item.group_id for item in shown) == {f"series {at}": 2 for at in range(10)}
 
 
+@pytest.mark.parametrize("diversity", [0.0, 0.4])
+def test_what_a_soft_cap_holds_back_keeps_the_others(
+    state: RankingState, someone: Profile, diversity: float
+) -> None:
+    caps = [{"field": "brand", "most": 1, "soft": True}, {"field": "categories", "most": 2}]
+    ranking = answer(state, someone, asked({"caps": caps, "diversity": diversity}, n=200))
+    shelves = Counter(tuple(item.categories[0]) for item in items_of(state, ranking) if item.categories)
+    assert max(shelves.values()) == 2
+    assert max(Counter(item.brand for item in items_of(state, ranking)).values()) > 1
+
+
 @pytest.mark.parametrize(
     "rules", [{"diversity": 0.7}, {"caps": [{"field": "brand", "most": 1, "soft": True}]}]
 )
