@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from services.ingest.documentation_fields import EVENT, ITEM
+
 SAMPLE_EVENT: Final = {
     "user_id": "u_12345",
     "event_type": "product_view",
@@ -37,9 +39,23 @@ _PROBLEM: Final = {
 }
 
 
-def _body(description: str, **examples: Any) -> dict[str, Any]:
+_SAMPLE_PROGRESS: Final = {
+    "user_id": "u_12345",
+    "event_type": "video_progress",
+    "video_id": "cabiria",
+    "progress": 0.4,
+    "context": {"country": "DE", "device": "tv"},
+}
+_SAMPLE_IMPRESSION: Final = {
+    "user_id": "u_12345",
+    "event_type": "impression",
+    "items": [{"item_id": "p_67890"}, {"item_id": "p_67891"}],
+}
+
+
+def _body(description: str, one: dict[str, Any], *, many: bool = True, **examples: Any) -> dict[str, Any]:
     content = {
-        "schema": {"oneOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]},
+        "schema": {"oneOf": [one, {"type": "array", "items": one}]} if many else one,
         "examples": {name: {"value": value} for name, value in examples.items()},
     }
     return {"required": True, "description": description, "content": {"application/json": content}}
@@ -75,26 +91,34 @@ def _id_parameter(name: str) -> dict[str, Any]:
 EVENTS: Final = {
     "requestBody": _body(
         "One event, a list, NDJSON, or CloudEvents (binary, structured, batch); gzip too.",
+        EVENT,
         sample=SAMPLE_EVENT,
         order=_SAMPLE_ORDER,
+        video=_SAMPLE_PROGRESS,
+        impression=_SAMPLE_IMPRESSION,
         list=[SAMPLE_EVENT, _SAMPLE_ORDER],
     ),
     "responses": _answers(_SAMPLE_ANSWER),
 }
 ITEMS: Final = {
-    "requestBody": _body("One item, a list or NDJSON; gzip too.", sample=_SAMPLE_ITEM, list=[_SAMPLE_ITEM]),
+    "requestBody": _body(
+        "One item, a list or NDJSON; gzip too.", ITEM, sample=_SAMPLE_ITEM, list=[_SAMPLE_ITEM]
+    ),
     "responses": _answers({"accepted": 1, "item_ids": ["p_67890"], "positions": ["1-0-7"], "rejected": []}),
 }
 _ONE_ITEM: Final = _answers({"item_id": "p_67890", "position": "1-0-7"})
 ITEM_PUT: Final = {
     "parameters": [_id_parameter("item_id")],
-    "requestBody": _body("The whole item.", sample=_SAMPLE_ITEM),
+    "requestBody": _body("The whole item.", ITEM, many=False, sample=_SAMPLE_ITEM),
     "responses": _ONE_ITEM,
 }
 ITEM_PATCH: Final = {
     "parameters": [_id_parameter("item_id")],
     "requestBody": _body(
-        "A merge patch (RFC 7396); null removes a field.", sample={"price": 3.9, "list_price": None}
+        "A merge patch (RFC 7396); null removes a field.",
+        ITEM,
+        many=False,
+        sample={"price": 3.9, "list_price": None},
     ),
     "responses": _ONE_ITEM,
 }
