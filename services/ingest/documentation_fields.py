@@ -57,7 +57,7 @@ EVENT: Final[Schema] = {
         "event_id": _text("makes a repeated event count once; absent: one is made and returned"),
         "progress": _of(
             "number",
-            "of `video_progress`: how far the video has run, 0 to 1. From 0.95 on it is finished, and leaves "
+            "of `video_progress`: how far the video has run, 0 to 1; from 0.95 on it is finished, and leaves "
             "`continue_watching`",
             0.4,
             minimum=0,
