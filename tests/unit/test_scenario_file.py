@@ -346,8 +346,8 @@ new = "Just in"
     assert texts.text("similar_to_item", "de", item="A", deed="liked") == "Ähnlich wie A, das you like"
     assert texts.text("new", "de") == texts.text("new", "en-GB") == "Just in"  # English is what is missing
     assert texts.text("recently_viewed", "en", deed="bought") == "You bought this"
-    assert texts.text("chosen_with_item", "en") == "Often chosen together with this item"
-    assert texts.text("chosen_with_item", "en", item="{deed} [x]") == "Often chosen together with {deed} [x]"
+    assert texts.text("chosen_with_item", "en") == "Chosen together with this item"
+    assert texts.text("chosen_with_item", "en", item="{deed} [x]") == "Chosen together with {deed} [x]"
 
 
 def test_boosts_have_a_bound_on_all_their_conditions() -> None:
