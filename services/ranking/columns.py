@@ -44,7 +44,8 @@ from services.ranking.filters import PROPERTIES, Filter
 # Rows that changed since a mask was made are asked again, one by one; of more, all rows are: that is faster.
 JOURNAL_ROWS: Final = 1024
 MASKS_BYTES: Final = 8_388_608  # 64 masks at 100,000 items; more are made anew, 0.2 ms each
-MASKS_MAX: Final = 512  # of a small catalogue: what filters themselves take, 1 MB
+MASKS_MAX: Final = 512  # of a small catalogue
+FILTERS_BYTES: Final = 16_777_216  # what the filters of all masks take: one may be a list of 4,000 ids
 PROPERTIES_MAX: Final = (
     64  # with columns: 0.5 MB each at 100,000 items, and a pass over all items to make one
 )
@@ -175,13 +176,23 @@ class Columns:
         After changes, only what changed is asked again.
         """
         asked, missing = resolved(filter, variables)
-        kept = self._kept.pop(asked, None)
+        before = self._kept.pop(asked, None)
+        kept = before
         if kept is None or kept.version != self.version:
-            kept = _Kept(self._masked(asked, kept), self.version)
+            kept = _Kept(self._masked(asked, before), self.version)
         self._kept[asked] = kept
-        if len(self._kept) > max(1, min(MASKS_MAX, MASKS_BYTES // len(self._alive))):
-            del self._kept[next(iter(self._kept))]
+        if before is None:
+            self._let_go()
         return replace(kept.masked, missing=missing) if missing else kept.masked
+
+    def _let_go(self) -> None:
+        """Forget the masks that were asked for longest ago, beyond the bounds."""
+        most = max(1, min(MASKS_MAX, MASKS_BYTES // len(self._alive)))
+        size_bytes = sum(filter.size_bytes for filter in self._kept)
+        while len(self._kept) > most or (size_bytes > FILTERS_BYTES and len(self._kept) > 1):
+            oldest = next(iter(self._kept))
+            size_bytes -= oldest.size_bytes
+            del self._kept[oldest]
 
     def matches(self, filter: Filter, variables: Variables, row: int) -> bool:
         """Whether one row passes; 10 µs a clause."""

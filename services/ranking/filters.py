@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 PATH_SEPARATOR: Final = " > "
@@ -123,6 +124,7 @@ class Filter:
     _hash: int = field(init=False, repr=False)
     _fields: frozenset[str] = field(init=False, repr=False)
     _needs: frozenset[str] = field(init=False, repr=False)
+    size_bytes: int = field(init=False, repr=False)  # nearly: of its values
 
     def __post_init__(self) -> None:
         # A filter is looked up with every request: what a thousand values hash to is worked out once.
@@ -130,6 +132,8 @@ class Filter:
         object.__setattr__(self, "_fields", frozenset(clause.field for clause in clauses(self.root)))
         needs = (variable.needs for clause in clauses(self.root) for variable in variables_of(clause))
         object.__setattr__(self, "_needs", frozenset(needs))
+        values = (clause.values for clause in clauses(self.root) if isinstance(clause, Equal))
+        object.__setattr__(self, "size_bytes", sum(map(_size_bytes, chain.from_iterable(values))))
 
     def __hash__(self) -> int:
         return self._hash
@@ -202,6 +206,11 @@ def _conjunction(parts: dict[Node, None] | list[Node]) -> Filter | None:
     if not found:
         return None
     return Filter(found[0] if len(found) == 1 else All(found))
+
+
+def _size_bytes(value: Value) -> int:
+    """About: a text takes one to four bytes a character."""
+    return 80 + 2 * len(value) if isinstance(value, str) else 80
 
 
 def plain(value: Value) -> Any:

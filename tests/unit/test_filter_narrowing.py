@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from services.kernel.item import Item
-from services.ranking import filter_masks
+from services.ranking import columns, filter_masks
 from services.ranking.catalogue import Catalogue
 from services.ranking.filter_json import parse_filter
 from services.ranking.filter_masks import NO_VARIABLES
-from services.ranking.filters import FilterError
+from services.ranking.filters import Filter, FilterError
 
 ITEMS = 900
 
@@ -84,3 +84,23 @@ def test_few_rows_asked_alone_give_the_same_mask(
         one_by_one = [catalogue.columns.matches(wanted, NO_VARIABLES, row) for row in range(ITEMS)]
         assert np.array_equal(found, one_by_one), raw
     assert asked, "no filter let in few rows"
+
+
+def test_masks_of_long_lists_are_kept_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sends another thousand ids with each request must not fill the memory."""
+    catalogue = Catalogue()
+    catalogue.upsert(Item(item_id="a", brand="Acme"))
+
+    def long(number: int) -> Filter:
+        return parse_filter({"item_id": [f"{number}-{at}-{'x' * 100}" for at in range(1000)]})
+
+    acme = parse_filter({"brand": "Acme"})
+    first = catalogue.columns.mask(acme, NO_VARIABLES)
+    monkeypatch.setattr(columns, "FILTERS_BYTES", 3 * long(0).size_bytes)
+    assert long(0).size_bytes > 100_000
+    for number in range(10):
+        assert catalogue.columns.mask(long(number), NO_VARIABLES).count == 0
+        assert catalogue.columns.mask(acme, NO_VARIABLES) is first  # used all the time
+    assert len(catalogue.columns._kept) == 3  # two of them, and the short one
+    monkeypatch.setattr(columns, "FILTERS_BYTES", 1)
+    assert catalogue.columns.mask(long(11), NO_VARIABLES) is catalogue.columns.mask(long(11), NO_VARIABLES)
