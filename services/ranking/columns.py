@@ -86,10 +86,11 @@ class Held(NamedTuple):
 
 
 class Built(NamedTuple):
-    """Columns made beside the ranking thread, and the items as they were then."""
+    """Columns made beside the ranking thread, and the items as they were then, or later than `version`."""
 
     columns: dict[str, Column]
     raws: list[bytes | None]
+    version: int
 
 
 class _Kept(NamedTuple):
@@ -208,20 +209,26 @@ class Columns:
         return column.codes if isinstance(column, CodeColumn) else np.zeros(0, dtype=np.int32)
 
     def _masked(self, asked: Filter, kept: _Kept | None) -> Masked:
-        changed = self.version if kept is None else self.version - kept.version
+        changed = None if kept is None else self._changed_since(kept.version)
         rows: Rows
-        if kept is None or changed > len(self._journal):
+        if kept is None or changed is None:
             mask = np.zeros(len(self._alive), dtype=np.bool_)
             rows = slice(0, len(self._held.raws))
         else:
             mask = kept.masked.mask.copy()
-            last = islice(reversed(self._journal), changed)
-            rows = np.array(list(dict.fromkeys(last)), dtype=np.int64)
+            rows = np.array(changed, dtype=np.int64)
         alive = self._alive[rows]
         mask[rows] = evaluated(asked.root, self._column, rows, len(alive)) & alive
         mask.flags.writeable = False
         unknown = islice(unknown_in(asked.root, self._column, self._nearest.to), UNKNOWN_MAX)
         return Masked(mask, int(np.count_nonzero(mask)), tuple(unknown))
+
+    def _changed_since(self, version: int) -> list[int] | None:
+        """The rows that changed; None where nobody knows any more."""
+        changes = self.version - version
+        if changes > len(self._journal):
+            return None
+        return list(dict.fromkeys(islice(reversed(self._journal), changes)))
 
     def _column(self, name: str) -> Column | str | None:
         """A field's column; None: no item has the property; a text: why there is none."""
@@ -284,6 +291,7 @@ class Columns:
 
         For a thread of its own beside the ranking one: a pass over all items.
         """
+        version = self.version
         raws = self._held.raws[:]
         capacity = max(len(self._alive), len(raws))
         columns = {name: _ON_DEMAND.get(name, PropertyColumn)(capacity) for name in fields}
@@ -294,7 +302,7 @@ class Columns:
                     value = read(raw)
                     if value is not None:
                         put(row, value)
-        return Built(columns, raws)
+        return Built(columns, raws, version)
 
     def adopt(self, built: Built) -> None:
         """Use columns that `build` made; rows that changed meanwhile are read again."""
@@ -302,8 +310,10 @@ class Columns:
         if not added:
             return
         raws = self._held.raws
-        changed = [row for row, raw in enumerate(built.raws) if raw is not raws[row]]
-        changed += range(len(built.raws), len(raws))
+        changed = self._changed_since(built.version)
+        if changed is None:
+            changed = [row for row, raw in enumerate(built.raws) if raw is not raws[row]]
+            changed += range(len(built.raws), len(raws))
         for name, column in added.items():
             column.grow(len(self._alive))
             read = reader(name)

@@ -342,7 +342,8 @@ def test_columns_are_numbered_anew_when_most_values_are_gone(
         assert len(column._uses) < 60, name  # 600 values have come and gone
 
 
-def test_a_column_is_made_beside_the_thread_that_ranks() -> None:
+@pytest.mark.parametrize("more", [3, FIRST_CAPACITY])
+def test_a_column_is_made_beside_the_thread_that_ranks(more: int) -> None:
     catalogue = shop()
     short = parse_short("properties.season:winter;title:Thing 2,Thing 4,Thing 6,fresh;tags:t0,t2")
     kept = catalogue.columns
@@ -351,13 +352,13 @@ def test_a_column_is_made_beside_the_thread_that_ranks() -> None:
     built = kept.build(kept.absent(short))
     catalogue.upsert(Item(item_id="i0002", title="Thing 2", properties={"season": "summer"}, tags=["t0"]))
     catalogue.delete("i0004")
-    for number in range(FIRST_CAPACITY):
+    for number in range(more):
         catalogue.upsert(
             Item(item_id=f"z{number}", title="fresh", properties={"season": "winter"}, tags=["t2"])
         )
     kept.adopt(built)
     assert kept.absent(short) == []
-    assert kept.mask(short, NONE).count == 1 + FIRST_CAPACITY
+    assert kept.mask(short, NONE).count == 1 + more
     assert ids(catalogue, "properties.season:winter;title:Thing 6") == ["i0006"]
     assert kept.in_use() == {"properties.season", "tags", "title"}
 
