@@ -14,7 +14,7 @@ from services.kernel.problem import Problem, ProblemError
 from services.recommender.batch import BATCH_S, lines_of
 from services.recommender.documentation_recommend import BATCH
 from services.recommender.parse_batch import Batch, from_batch
-from services.recommender.routes import read_beside
+from services.recommender.routes import read_beside, refuse_parameters
 from services.recommender.state import State
 from services.recommender.streamed import Streamed
 
@@ -34,6 +34,7 @@ def batch_router(state: State) -> Router:
 
         The last line counts them; an answer that lacks it was broken off.
         """
+        refuse_parameters(request)
         batch = await read_beside(from_batch, await bodies.read(request), state)
         if len(under_way) >= MAX_BATCHES:
             detail = f"{MAX_BATCHES} batches are under way here; send one after the other"

@@ -118,6 +118,15 @@ def _named(parameters: Iterable[tuple[str, str]]) -> tuple[dict[str, list[str]],
     return given, {name: values[0] if len(values) == 1 else values for name, values in context.items()}
 
 
+def refuse_beside_a_body(parameters: Iterable[tuple[str, str]]) -> None:
+    """What belongs into the body of a POST and stands in its query string would change nothing. Raises
+    QueryError.
+    """
+    for name, _ in parameters:
+        if name in GET_NAMES or name in POST_NAMES or name.startswith(CONTEXT):
+            raise QueryError(422, "unknown_parameter", f"{name!r} is read from the body; write it there")
+
+
 def body_of(body: bytes, example: str) -> dict[str, Any]:
     """A JSON object; nothing at all is an empty one. Raises QueryError."""
     try:
@@ -166,6 +175,8 @@ def common_of(given: Mapping[str, Any], fields: frozenset[str], scenarios: Scena
         ids = [identifier(raw, f"candidates[{at}]") for at, raw in enumerate(raws)]
         query = replace(query, candidates=tuple(dict.fromkeys(ids)))
     rows = tuple(_row(raw, at, query, rules) for at, raw in enumerate(array(given, "rows", MAX_ROWS)))
+    if not rows and given.get("rows") is not None:
+        wrong("rows", "a list of one row at least; leave it out for a list alone")
     if len({row.id for row in rows}) < len(rows):
         raise QueryError(422, "repeated_row", "rows: give each row an id of its own")
     return replace(query, scenario=rules.on(scenario), rows=rows)

@@ -19,7 +19,7 @@ from services.recommender.answer import ITEM_FIELDS, answer, to_json
 from services.recommender.deadline import Deadline
 from services.recommender.documentation import USER, answers
 from services.recommender.documentation_recommend import LISTED, RECOMMEND_PARAMETERS, body_of_recommend
-from services.recommender.parse_query import from_body, from_parameters
+from services.recommender.parse_query import from_body, from_parameters, refuse_beside_a_body
 from services.recommender.query import Query, QueryError
 from services.recommender.state import State
 from services.recommender.stream import EventStream
@@ -55,6 +55,7 @@ def recommend_router(state: State) -> Router:
     async def recommend_by_body(request: Request) -> Response:
         """The same with more to say: recent items, candidates to rank, several rows at once."""
         body = await bodies.read(request)
+        refuse_parameters(request)
         return await _answered(state, await read_beside(from_body, body, state))
 
     to_user = {"parameters": [USER, *RECOMMEND_PARAMETERS], "responses": LISTED}
@@ -110,6 +111,14 @@ async def _answered(state: State, query: Query) -> Response:
 def _query_of(state: State, request: Request, user_id: str | None) -> Query:
     try:
         return from_parameters(user_id, parameters_of(request), ITEM_FIELDS, state.scenarios.current)
+    except QueryError as error:
+        raise problem_of(error) from None
+
+
+def refuse_parameters(request: Request) -> None:
+    """Where all is read from the body. Raises ProblemError for what stands in the query string."""
+    try:
+        refuse_beside_a_body(parameters_of(request))
     except QueryError as error:
         raise problem_of(error) from None
 

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from services.kernel.position import Position
 from services.ranking.scenario_file import built_in_scenarios
-from services.recommender.parse_query import GET_NAMES, POST_NAMES, from_body, from_parameters
+from services.recommender.parse_query import (
+    GET_NAMES,
+    POST_NAMES,
+    from_body,
+    from_parameters,
+    refuse_beside_a_body,
+)
 from services.recommender.query import Query, QueryError, RecentItem, Row
 
 SCENARIOS = built_in_scenarios()
@@ -153,6 +159,7 @@ def test_an_empty_post_is_a_landing_page() -> None:
         ({"rows": [{"id": "a"}] * 13}, "too_many"),
         ({"rows": [{"id": "a"}, {"id": "a"}]}, "repeated_row"),
         ({"rows": ["a"]}, "invalid_value"),
+        ({"rows": []}, "invalid_value"),
         ({"rows": [{"scenario": "foryou"}]}, "unknown_scenario"),
         ({"context": []}, "invalid_value"),
         ({"context": {"a": {"b": 1}}}, "invalid_value"),
@@ -166,6 +173,16 @@ def test_an_empty_post_is_a_landing_page() -> None:
 )
 def test_bad_bodies(body: Any, code: str) -> None:
     assert len(refused(code, lambda: post(body))) < 1000
+
+
+@pytest.mark.parametrize("name", ["n", "scenario", "candidates", "context.country"])
+def test_what_belongs_into_the_body_is_not_read_beside_it(name: str) -> None:
+    detail = refused("unknown_parameter", lambda: refuse_beside_a_body([("key", "of the edge"), (name, "5")]))
+    assert f"{name!r} is read from the body" in detail
+
+
+def test_what_is_not_ours_may_stand_beside_a_body() -> None:
+    refuse_beside_a_body([("key", "of the edge"), ("_", "17"), ("utm_source", "mail")])
 
 
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
