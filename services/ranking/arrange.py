@@ -52,8 +52,8 @@ def arrange(question: Question, pool: Pool, scored: Scored, listing: Listing) ->
     if question.request.explain:
         for number, at in enumerate(places):
             told = {"sources": pool.names_of(lines[number].key), **moves.explain(at)}
-            if diverse is not None:
-                told["diversity"] = diverse.explain(at)
+            if diverse is not None and (how := diverse.explain(at)) is not None:
+                told["diversity"] = how
             lines[number] = lines[number]._replace(explain=told)
     listing.extend(lines, scored.strategy)
 

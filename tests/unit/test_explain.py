@@ -72,6 +72,7 @@ def test_a_cap_says_which_of_how_many(
     }
     had: dict[str | None, int] = {}
     for item in listed(state, someone, rules):
+        assert None not in told(item).values()
         brand = field_of[str(item.item_id)]
         had[brand] = had.get(brand, 0) + 1
         caps = {cap["field"]: (cap["place"], cap["most"]) for cap in told(item)["caps"]}
@@ -87,3 +88,11 @@ def test_what_a_soft_cap_puts_behind_the_rest_says_so(state: RankingState) -> No
     behind = [place > 2 for place in places if place]
     assert any(behind)
     assert behind == sorted(behind), "first those for which there is room, then the others"
+
+
+def test_an_empty_list_came_from_no_step(state: RankingState, someone: Profile) -> None:
+    for rules in (None, {"filter": {"brand": "Nobody"}}):
+        scenario = built_in()["for_you"] if rules is None else with_rules(built_in()["for_you"], rules)
+        for candidates in ((), ("in no catalogue",)):
+            found = answer(state, someone, RankRequest(NOW_MS, scenario, candidates=candidates))
+            assert (found.items, found.strategy) == ([], "none")
