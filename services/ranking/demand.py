@@ -82,6 +82,11 @@ class Demand:
         rows = self._catalogue.rows_of_top(self._snapshot.trending)
         return rows[self.since(rows, NOW_DAYS)]
 
+    @cached_property
+    def popular_since(self) -> NDArray[np.bool_]:
+        """Which of the catalogue's `rows_of_top` of the popular are called so."""
+        return self.since(self._catalogue.rows_of_top(self._snapshot.popular), WEEKS_DAYS)
+
     def since(self, rows: NDArray[np.int64], days: float) -> NDArray[np.bool_]:
         """Which rows certainly had an event in the last `days` of the shop (its newest event ends them)."""
         return self._moments(rows) >= self._newest_days - days

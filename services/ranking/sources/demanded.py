@@ -37,7 +37,11 @@ def wanted_most(question: Question, scores: Scores, code: str, limit: int | None
         path = category_of(question)
         reason = say.plain(code) if path is None else say.shelf(f"{code}_in_category", path)
     rows = rows[:limit]
-    if is_trending or (called := demand.since(rows, WEEKS_DAYS)).all():
+    if is_trending:
+        return Found(rows, always(reason))
+    unruled = question.rules.mask is None
+    called = demand.popular_since[:limit] if unruled else demand.since(rows, WEEKS_DAYS)
+    if called.all():
         return Found(rows, always(reason))
     plain = say.plain("catalogue")
     return Found(rows, lambda place: reason if called[place] else plain)
