@@ -53,6 +53,9 @@ PROPERTY_VALUES_MAX: Final = 1_000_000  # different ones in all these columns to
 PROPERTY_NAMES_MAX: Final = (
     4096  # remembered, to tell a property that no item has without looking at them all
 )
+# A property that no filter has named in so many may give its place to another: some minutes of a small shop.
+# Fewer, and who filters by more than there is room for would have columns made all the time.
+IDLE_FILTERS: Final = 10_000
 UNKNOWN_MAX: Final = 20  # reported of a filter; who has more wrong sees it from these
 
 _ON_DEMAND: Final[dict[str, Callable[[int], Column]]] = {
@@ -108,6 +111,8 @@ class Columns:
         self._alive = np.zeros(capacity, dtype=np.bool_)
         self._journal: deque[int] = deque(maxlen=JOURNAL_ROWS)
         self._kept: dict[Filter, _Kept] = {}
+        self._filters = 0  # asked so far
+        self._last_named: dict[str, int] = {}  # by property: the number of the last filter that named it
         self._names: set[str] = set()  # of properties, of all items there have ever been
         self._ids = IdColumn(held.rows, np.arange(capacity, dtype=np.int32), -1)
         self._groups = IdColumn(held.groups, held.group, 0)
@@ -184,6 +189,10 @@ class Columns:
         self._kept[asked] = kept
         if before is None:
             self._let_go()
+        self._filters += 1
+        for name in asked.properties:
+            if name in self._columns:
+                self._last_named[name] = self._filters
         return replace(kept.masked, missing=missing) if missing else kept.masked
 
     def _let_go(self) -> None:
@@ -261,30 +270,42 @@ class Columns:
 
     def absent(self, filter: Filter) -> list[str]:
         """The fields of a filter whose columns are still to be made; see `build`."""
-        return [name for name in self._missing_of(filter.fields()) if self._is_wanted(name)]
+        return self._missing_of(name for name in filter.fields() if self._is_wanted(name))
 
     def _missing_of(self, fields: Iterable[str]) -> list[str]:
         """Those that may get a column and have none, as many properties as there is room for."""
         missing = [name for name in dict.fromkeys(fields) if name not in self._columns]
         own = [name for name in missing if name.startswith(PROPERTIES)]
-        have = self._properties()
-        if len(own) + len(have) > PROPERTIES_MAX:
-            for name in have:  # what no item has gives its place away
-                column = self._columns[name]
-                if isinstance(column, PropertyColumn) and not column.distinct():
-                    self._drop(name)
-        room = PROPERTIES_MAX - len(self._properties())
-        if self._distinct() > PROPERTY_VALUES_MAX:
-            room = 0
+        if own:
+            for name in self._idle():
+                if len(own) + len(self._properties()) <= PROPERTIES_MAX and not self._are_full():
+                    break
+                self._drop(name)
+        room = 0 if self._are_full() else PROPERTIES_MAX - len(self._properties())
         return [name for name in missing if name in _ON_DEMAND] + own[: max(0, room)]
 
-    def _distinct(self) -> int:
-        columns = (self._columns[name] for name in self._properties())
-        return sum(column.distinct() for column in columns if isinstance(column, PropertyColumn))
+    def _are_full(self) -> bool:
+        """Whether the columns of properties hold as many values as they may."""
+        return sum(map(self._distinct, self._properties())) > PROPERTY_VALUES_MAX
+
+    def _distinct(self, name: str) -> int:
+        column = self._columns[name]
+        return column.distinct() if isinstance(column, PropertyColumn) else 0
+
+    def _idle(self) -> list[str]:
+        """Properties that give their places away: those that no item has, then those that no filter has named
+        for long, longest ago first."""
+        last = {name: self._last_named.get(name, 0) for name in sorted(self._properties())}
+        empty = [name for name in last if not self._distinct(name)]
+        long_ago = sorted((name for name in last if name not in empty), key=last.__getitem__)
+        return empty + [name for name in long_ago if self._filters - last[name] > IDLE_FILTERS]
 
     def _drop(self, name: str) -> None:
         column = self._columns.pop(name)
+        self._last_named.pop(name, None)
         self._more = [(put, read) for put, read in self._more if put != column.put]
+        for filter in [one for one in self._kept if name in one.fields()]:
+            del self._kept[filter]  # nothing would tell it what changes
 
     def build(self, fields: Iterable[str]) -> Built:
         """Columns of these fields from the items as they stand, put to use by `adopt`.

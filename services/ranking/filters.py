@@ -125,6 +125,7 @@ class Filter:
     _fields: frozenset[str] = field(init=False, repr=False)
     _needs: frozenset[str] = field(init=False, repr=False)
     size_bytes: int = field(init=False, repr=False)  # nearly: of its values
+    properties: tuple[str, ...] = field(init=False, repr=False)  # those of its fields that are no fixed ones
 
     def __post_init__(self) -> None:
         # A filter is looked up with every request: what a thousand values hash to is worked out once.
@@ -132,6 +133,8 @@ class Filter:
         object.__setattr__(self, "_fields", frozenset(clause.field for clause in clauses(self.root)))
         needs = (variable.needs for clause in clauses(self.root) for variable in variables_of(clause))
         object.__setattr__(self, "_needs", frozenset(needs))
+        own = (name for name in sorted(self._fields) if name.startswith(PROPERTIES))
+        object.__setattr__(self, "properties", tuple(own))
         values = (clause.values for clause in clauses(self.root) if isinstance(clause, Equal))
         object.__setattr__(self, "size_bytes", sum(map(_size_bytes, chain.from_iterable(values))))
 
