@@ -17,15 +17,12 @@ from services.ranking.column_kinds import Column
 from services.ranking.column_numbers import Mask, Rows
 from services.ranking.filter_fields import Kind, field_of, given_values
 from services.ranking.filters import (
-    PATH_SEPARATOR,
     PROPERTIES,
     All,
     AnyOf,
-    CategoryPath,
     Equal,
     Exists,
     Filter,
-    Flag,
     Moment,
     Node,
     Not,
@@ -34,6 +31,7 @@ from services.ranking.filters import (
     Within,
     clauses,
     plain,
+    spelled,
 )
 
 # Of so many values and properties that no item has the nearest is looked for, up to 2 ms each the first time.
@@ -271,22 +269,14 @@ def _strange(values: tuple[Value, ...], column: Column) -> dict[str, Value]:
     A query string has no types: where 5 is asked for as text and as a number, one of them is enough.
     """
     found = column.strangers(values)
-    strange = {_text(value): value for value in found}
+    strange = {spelled(value): value for value in found}
     if 0 < len(found) < len(values):
         unknown = set(found)
         for value in values:
             if value not in unknown:
-                strange.pop(_text(value), None)
+                strange.pop(spelled(value), None)
     return strange
 
 
 def _no_other(_name: str, _text: str | None) -> str | None:
     return None
-
-
-def _text(value: Value) -> str:
-    if isinstance(value, CategoryPath):
-        return PATH_SEPARATOR.join(value.names)
-    if isinstance(value, Flag):
-        return value.value
-    return f"{value:g}" if isinstance(value, float) else str(value)

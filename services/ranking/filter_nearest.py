@@ -7,7 +7,7 @@ from typing import Final
 
 from services.kernel.nearest import likely_meant
 from services.ranking.column_kinds import Column
-from services.ranking.filters import PATH_SEPARATOR, PROPERTIES, CategoryPath, Flag, Value
+from services.ranking.filters import PROPERTIES, spelled
 
 LOOKED_AT: Final = 2000  # values among which the nearest is looked for: some ms
 ANSWERS_KEPT: Final = 256  # so that the same wrong filter, sent again and again, costs that once
@@ -36,7 +36,7 @@ class Nearest:
             found = _nearest(name.removeprefix(PROPERTIES), self._properties)
             return None if found is None else PROPERTIES + found
         column = self._columns.get(name)
-        return None if column is None else _nearest(text, map(_spelled, column.some(LOOKED_AT)))
+        return None if column is None else _nearest(text, map(spelled, column.some(LOOKED_AT)))
 
 
 def _nearest(text: str, names: Iterable[str]) -> str | None:
@@ -45,11 +45,3 @@ def _nearest(text: str, names: Iterable[str]) -> str | None:
         return None
     same = [word for word in words if word.casefold() == text.casefold()]
     return same[0] if same else likely_meant(text, sorted(words))
-
-
-def _spelled(value: Value) -> str:
-    if isinstance(value, CategoryPath):
-        return PATH_SEPARATOR.join(value.names)
-    if isinstance(value, Flag):
-        return value.value
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -233,6 +233,15 @@ def plain(value: Value) -> Any:
     return _escaped(value) if isinstance(value, str) else value
 
 
+def spelled(value: Value) -> str:
+    """A value as a text that people read."""
+    if isinstance(value, CategoryPath):
+        return PATH_SEPARATOR.join(value.names)
+    if isinstance(value, Flag):
+        return value.value
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _escaped(text: str) -> str:
     return f"${text}" if text.startswith("$") else text
 
