@@ -13,6 +13,7 @@ from starlette.responses import Response
 from services.http.body import BodyReader
 from services.http.raw_path import path_id
 from services.http.raw_route import Router
+from services.kernel.malformed import explain_json_error
 from services.kernel.problem import Problem, ProblemError
 from services.ranking.scenario_file import Scenarios
 from services.recommender.answer import ITEM_FIELDS, answer, to_json
@@ -94,6 +95,9 @@ async def read_beside(read: Callable[[bytes, frozenset[str], Scenarios], T], bod
         return await asyncio.to_thread(read, body, ITEM_FIELDS, state.scenarios.current)
     except QueryError as error:
         raise problem_of(error) from None
+    except RecursionError as error:  # not too deep for the JSON reader, and for what looks into it
+        malformed = explain_json_error(error, body)
+        raise ProblemError(Problem(400, malformed.code, malformed.message)) from None
 
 
 async def _answered(state: State, query: Query) -> Response:
