@@ -206,9 +206,9 @@ def test_bodies_of_all_requests_together_are_bounded(open_url: str, http: httpx.
     ("body", "encoding", "status", "code"),
     [
         (b"{}", "gzip", 400, "invalid_gzip"),
-        (gzip.compress(b"x" * 1000)[:-4], "gzip", 400, "invalid_gzip"),
-        (gzip.compress(b"x") + b"rest", "gzip", 400, "invalid_gzip"),
-        (gzip.compress(b"") * 50, "gzip", 400, "invalid_gzip"),
+        (gzip.compress(b"x" * 1000, mtime=0)[:-4], "gzip", 400, "invalid_gzip"),
+        (gzip.compress(b"x", mtime=0) + b"rest", "gzip", 400, "invalid_gzip"),
+        (gzip.compress(b"", mtime=0) * 50, "gzip", 400, "invalid_gzip"),
         (b"", "gzip", 400, "invalid_gzip"),
         (b"{}", "br", 415, "unsupported_encoding"),
         (b"{}", "gzip, gzip", 415, "unsupported_encoding"),
