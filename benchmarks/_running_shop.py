@@ -86,7 +86,7 @@ async def _fill(port: int, shop: Shop, users: Sequence[str], seed: int) -> None:
     await connection.close()
 
 
-async def _accepted(connection: Connection, path: str, entries: list[object]) -> None:
+async def _accepted(connection: Connection, path: str, entries: Sequence[object]) -> None:
     status, answer = await connection.json("POST", path, entries)
     if status != 202 or answer["rejected"]:
         raise RuntimeError(f"POST {path} answered {status}: {str(answer)[:1000]}")
