@@ -25,6 +25,9 @@ POLL_S = 0.1
 RETRY_S = 0.5  # while the store is away
 SCAN_BATCH = 1000  # items a step of the first load; some ms of the loop each
 CHANGES_BATCH = 500
+# Rows of items that are gone are never used again. A shop that imports all its items under new ids each night
+# would fill the memory with them, so that a catalogue with more of them than items is loaded anew.
+ROWS_GONE_MAX = 10_000
 # The request that woke the service is answered first; what loads the catalogue would take its core.
 LOAD_AFTER_S = 0.1
 
@@ -155,14 +158,16 @@ class CatalogueFollower:
         return self._sorted_ids[at : at + limit]
 
     async def run(self) -> None:
-        """Load, follow, load anew when the epoch or the store is another or changes were lost; for ever."""
+        """Load, follow, load anew when the epoch or the store is another, changes were lost, or most of what
+        is held is gone; for ever.
+        """
         if self.first is not None:
             await asyncio.sleep(LOAD_AFTER_S)
         while True:
             meta = self._live.meta
             try:
                 other = meta is not None and (meta.epoch, meta.store_id) != (self.epoch, self._store_id)
-                if self._cursor is None or other:
+                if self._cursor is None or other or _is_worn(self.catalogue):
                     await self.load()
                 elif not await self.catch_up():
                     self._caught_up()  # the store went away when `load` was about to
@@ -172,6 +177,11 @@ class CatalogueFollower:
             except Exception:
                 log.exception("the catalogue could not be followed; the last one stays, trying again")
                 await asyncio.sleep(RETRY_S)
+
+
+def _is_worn(catalogue: Catalogue) -> bool:
+    """Whether most rows, and of every mask and column most cells, are of items that are gone."""
+    return catalogue.row_count > 2 * len(catalogue) + ROWS_GONE_MAX
 
 
 def _build(

@@ -75,3 +75,31 @@ def test_a_store_that_goes_away_at_the_end_of_the_load_does_not_keep_it_from_bei
 ) -> None:
     monkeypatch.setattr(follow_catalogue, "RETRY_S", 0.001)
     assert asyncio.run(load_while_the_store_goes_away()) == (True, True)
+
+
+def test_a_catalogue_of_which_most_is_gone_is_loaded_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow_catalogue, "ROWS_GONE_MAX", 8)
+    monkeypatch.setattr(follow_catalogue, "POLL_S", 0.001)
+
+    async def replaced_after(gone: int) -> bool:
+        reader = Reader(away=0)
+        follower = CatalogueFollower(reader, Live(), lambda: None)  # type: ignore[arg-type]
+        running = asyncio.create_task(follower.run())
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await follower.whole.wait()
+                before = follower.catalogue
+                for number in range(gone):
+                    before.upsert(Item(item_id=f"night {number}"))
+                    before.delete(f"night {number}")
+                for _ in range(3):  # rounds of following
+                    reader.asked.clear()
+                    await reader.asked.wait()
+            assert follower.catalogue.get(ITEM.item_id) == ITEM
+            assert (follower.catalogue is before) is (follower.catalogue.row_count == 1 + gone)
+            return follower.catalogue is not before
+        finally:
+            running.cancel()
+
+    assert not asyncio.run(replaced_after(9))
+    assert asyncio.run(replaced_after(10))
