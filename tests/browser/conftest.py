@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -35,3 +36,30 @@ def browser() -> Iterator[Browser]:
             yield running
         finally:
             running.close()
+
+
+@pytest.fixture
+def allowed_errors() -> list[str]:
+    """Regular expressions of console errors that a test provokes, such as a network that is cut: append them."""
+    return []
+
+
+@pytest.fixture
+def context(browser: Browser, allowed_errors: list[str]) -> Iterator[BrowserContext]:
+    """A profile of its own (storage, network). What any of its pages complains about fails the test."""
+    opened = browser.new_context()
+    errors: list[str] = []
+    opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    opened.on("weberror", lambda error: errors.append(str(error.error)))
+    try:
+        yield opened
+    finally:
+        opened.close()
+    unexpected = [error for error in errors if not any(re.search(one, error) for one in allowed_errors)]
+    assert not unexpected, f"the browser's console has errors: {unexpected}"
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    """One page; close to what a visitor has."""
+    return context.new_page()
