@@ -1,4 +1,4 @@
-"""A real Chromium, headless. Debian: apt-get install chromium; elsewhere FRESHET_CHROMIUM names the program."""
+"""A real Chromium, headless. Debian: apt-get install chromium; else FRESHET_CHROMIUM names the program."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def allowed_errors() -> list[str]:
-    """Regular expressions of console errors that a test provokes, such as a network that is cut: append them."""
+    """Regular expressions of console errors that a test provokes (a network that is cut): append them."""
     return []
 
 
