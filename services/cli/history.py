@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.cli.mapping import mapper, parse_mapping
 from services.cli.output import say
 from services.cli.rows import Row
 from services.kernel.event_type import EventTypes
-from services.kernel.settings import EventSettings, ProfileSettings
+from services.kernel.settings import EventSettings, ProfileSettings, RecommenderLimits, SettingsError
 
 if TYPE_CHECKING:
+    from services.ranking.scenario import Scenario
     from services.trainer.event_table import EventTable
     from services.trainer.events import RowMapping
     from services.trainer.replay import ReplayRules
 
 
 def rules_of_deployment() -> ReplayRules:
-    """What profiles keep, and which types of events there are. Raises SettingsError."""
+    """What profiles keep, the types of events, what lists are made of. Raises SettingsError."""
     from services.trainer.replay import ReplayRules
 
     profile = ProfileSettings.from_environment()
     types = EventTypes(EventSettings.from_environment().event_types)
-    return ReplayRules(types, profile.profile_ttl_days, profile.seen_capacity)
+    scenarios = _scenarios(RecommenderLimits.from_environment().scenarios)
+    return ReplayRules(types, profile.profile_ttl_days, profile.seen_capacity, scenarios)
+
+
+def _scenarios(path: str) -> Mapping[str, Scenario]:
+    """Those of FRESHET_SCENARIOS: what is learned and measured is the list that is served."""
+    from services.ranking.scenario_file import built_in, read_file
+    from services.ranking.scenario_problems import ScenarioError
+
+    if not path:
+        return built_in()
+    try:
+        return read_file(Path(path).read_bytes()).by_name
+    except (OSError, ScenarioError) as error:
+        raise SettingsError(f"FRESHET_SCENARIOS={path}: {error}") from None
 
 
 def read_history(url: str, arguments: argparse.Namespace, types: EventTypes) -> EventTable:

@@ -28,6 +28,8 @@ class RankingState:
     catalogue: Catalogue
     aggregates: Aggregates
     model: OnnxModel | None = None
+    # The deployment's, for whoever asks for lists by name (the trainer).
+    scenarios: Mapping[str, Scenario] = field(default_factory=built_in)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,10 @@ class Served:
         if asked.state.catalogue is self._world.catalogue:
             return asked.state
         if self._state is None or self._state.aggregates is not asked.state.aggregates:
-            self._state = RankingState(self._world.catalogue, asked.state.aggregates, self._world.model)
+            asked_of = asked.state
+            self._state = RankingState(
+                self._world.catalogue, asked_of.aggregates, self._world.model, asked_of.scenarios
+            )
         return self._state
 
 
@@ -134,7 +137,9 @@ def _order(scores: Scores, catalogue: Catalogue) -> RowArray:
 def _listed(asked: Asked, ks: Sequence[int], *orders: RowArray) -> list[RowArray]:
     """The first rows of the orders, one after the other, that the rules let through."""
     n = max(ks)
-    rules = Rules(asked.state.catalogue, asked.profile, RankRequest(asked.now_ms, n=n))
+    rules = Rules(
+        asked.state.catalogue, asked.profile, RankRequest(asked.now_ms, asked.state.scenarios["for_you"], n)
+    )
     found: list[int] = []
     for rows in chain.from_iterable(map(_pieces, orders)):
         for row in rows[rules.allowed(rows)].tolist():

@@ -58,7 +58,8 @@ class Examples:
         """Take one question in."""
         catalogue = self._world.catalogue
         answer = self._world.answer(asked.profile, asked.now_ms)
-        question = Question(asked.state, asked.profile, RankRequest(asked.now_ms), answer, self._tables)
+        request = RankRequest(asked.now_ms, asked.state.scenarios["for_you"])
+        question = Question(asked.state, asked.profile, request, answer, self._tables)
         rows = gather(question, question.scenario.sources).rows
         if question.ranked is None:  # the model knows nothing of this profile
             self.missed += 1

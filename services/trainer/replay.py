@@ -24,6 +24,8 @@ from services.kernel.ids import item_key
 from services.kernel.position import Position
 from services.kernel.profile import Change, Line, Profile, ProfileRules
 from services.ranking.aggregates import Aggregates, Scores
+from services.ranking.scenario import Scenario
+from services.ranking.scenario_file import built_in
 from services.release.files import Release
 from services.trainer.event_table import EventTable
 
@@ -33,11 +35,12 @@ RECORDS_AT_ONCE: Final = 65_536  # events that are Python objects at once: some 
 
 
 class ReplayRules(NamedTuple):
-    """What is the same for all profiles. `profile_ttl_days` and `seen_capacity` as the settings have them."""
+    """What is the same for all profiles and lists, as the deployment's settings have it."""
 
     types: EventTypes
     profile_ttl_days: int = 90
     seen_capacity: int = 512
+    scenarios: Mapping[str, Scenario] = built_in()
 
 
 class Record(NamedTuple):

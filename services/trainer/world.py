@@ -19,7 +19,6 @@ from services.ranking.catalogue import Catalogue
 from services.ranking.inputs import ModelQuestion
 from services.ranking.model import ModelAnswer, OnnxModel
 from services.ranking.rank import rank, wants_model
-from services.ranking.scenario_file import built_in
 from services.ranking.state import Ranking, RankingState, RankRequest
 from services.release.files import Release
 from services.trainer.event_table import EventTable
@@ -103,7 +102,7 @@ def replay(
         profile = profiles.get(record.subject)
         if asking and (state is None or (not frozen and record.time_s >= snapshot_s + SNAPSHOT_S)):
             snapshot_s = record.time_s
-            state = RankingState(world.catalogue, live.snapshot(), world.model)
+            state = RankingState(world.catalogue, live.snapshot(), world.model, rules.scenarios)
         known = profile is not None and not profile.expired(record.time_s * 1000, profiles.ttl_ms)
         change = profiles.change_of(record)
         if asking and state is not None and profile is not None and known and chosen(record):
@@ -142,7 +141,8 @@ def _answers(
     state: RankingState, profile: Profile | None, now_ms: int, ks: Sequence[int], scenario: str
 ) -> list[Ranking]:
     """One run of the model for all lengths."""
-    requests = [RankRequest(now_ms, built_in()[scenario], k) for k in ks]
+    made = state.scenarios[scenario]
+    requests = [RankRequest(now_ms, made, k, scenarios=state.scenarios) for k in ks]
     model, answer = state.model, None
     if model is not None and profile is not None and wants_model(state, profile, requests[0]):
         answer = model.run([ModelQuestion(profile, now_ms)])[0]

@@ -14,12 +14,13 @@ from services.kernel.event_type import EventTypes
 from services.kernel.ids import item_key
 from services.kernel.profile import Profile
 from services.profiler.contributions import fold, touched
+from services.ranking.scenario_file import read_scenarios
 from services.release.files import Release, open_release
 from services.store.aggregates import Rows
 from services.trainer import replay as replaying
 from services.trainer.day0 import build_day0
 from services.trainer.replay import DAY_MS, LiveAggregates, Profiles, ReplayRules, records_of
-from services.trainer.world import Asked, World, replay
+from services.trainer.world import Asked, World, ids_of, recommended, replay
 from tests.unit.trainer_events import circle_items, walks
 
 RULES = ReplayRules(EventTypes())
@@ -96,3 +97,20 @@ def test_a_question_knows_what_came_before_its_event_and_no_more(release: Releas
         assert wanted == (table.item_ids[table.items[number]],)
         assert table.times_s[number] >= cut_s
     assert len(asked) > 50
+
+
+def test_lists_are_those_that_the_deployment_serves(release: Release) -> None:
+    shelf = [f"i{number:03d}" for number in range(10, 20)]
+    mine = read_scenarios(
+        f'[scenarios.for_you]\nextends = "for_you"\nfilter = {{ item_id = {shelf} }}\n'.replace("'", '"')
+    )
+    table = walks(12, seed=3)
+    world = World.of(release, circle_items())
+    found: list[set[str]] = []
+
+    def ask(one: Asked) -> None:
+        found.append(set(ids_of(recommended(one, 5))))
+
+    replay(world, table, int(table.times_s[-50]), RULES._replace(scenarios=mine.by_name), ask)
+    assert found
+    assert all(len(ids) == 5 and ids <= set(shelf) for ids in found)
