@@ -12,7 +12,11 @@ from urllib.parse import parse_qs
 from services.kernel.problem import Problem
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/health", "/readyz", "/ready"})
-_WRITE_PATH: Final = "/events"
+# Segment's tracking API; its browser and mobile libraries use the first letters.
+_SEGMENT_CALLS: Final = ("track", "page", "screen", "identify", "alias", "group", "batch", "import")
+SEGMENT_PATHS: Final = frozenset(f"/v1/{call}" for call in (*_SEGMENT_CALLS, *"tpsiagb"))
+GA4_PATH: Final = "/mp/collect"
+_WRITE_PATHS: Final = SEGMENT_PATHS | {"/events", GA4_PATH}
 _MAX_QUERY_FIELDS: Final = 32  # a query that carries a key carries little else
 _HOW: Final = "send it as `Authorization: Bearer KEY`, as `X-API-Key: KEY` or as the user name of Basic"
 
@@ -20,31 +24,51 @@ _HOW: Final = "send it as `Authorization: Bearer KEY`, as `X-API-Key: KEY` or as
 class KeyRing:
     """The keys of a service. Without any, everything is open (and the server binds to loopback only)."""
 
-    def __init__(self, keys: Iterable[str], write_keys: Iterable[str]) -> None:
+    def __init__(
+        self, keys: Iterable[str], write_keys: Iterable[str], open_paths: frozenset[str] = frozenset()
+    ) -> None:
         self._keys = [key.encode() for key in sorted(keys)]
         self._write_keys = [key.encode() for key in sorted(write_keys)]
+        self._open_paths = OPEN_PATHS | open_paths
         self.locked = bool(self._keys or self._write_keys)
 
     def refusal(self, method: str, path: str, headers: Mapping[bytes, bytes], query: bytes) -> Problem | None:
         """Why the request may not pass, or None. `headers` has lower-case names."""
-        if not self.locked or path in OPEN_PATHS:
+        if not self.locked or path in self._open_paths:
             return None
         given = _keys_in_headers(headers)
         if any([_is_one_of(key, self._keys) for key in given]):  # noqa: C419 - every comparison runs
             return None
-        in_query = _key_in_query(query)
+        in_query = _key_in_query(query, "api_secret" if path == GA4_PATH else "key")
         may_write = any([_is_one_of(key, self._write_keys) for key in [*given, *in_query]])  # noqa: C419
-        if may_write and method == "POST" and path == _WRITE_PATH:
+        if may_write and method == "POST" and path in _WRITE_PATHS:
             return None
         if may_write:
-            return Problem(
-                403, "write_key_only", f"this key may only POST {_WRITE_PATH}; use one of FRESHET_KEYS"
-            )
+            return Problem(403, "write_key_only", "this key may only post events; use one of FRESHET_KEYS")
         if any([_is_one_of(key, self._keys) for key in in_query]):  # noqa: C419
-            return Problem(401, "key_in_query", f"?key= takes write keys only (URLs are logged); {_HOW}")
+            return Problem(401, "key_in_query", f"a query takes write keys only (URLs are logged); {_HOW}")
+        if not (given or in_query) and method == "POST" and path in SEGMENT_PATHS:
+            return None  # it may be in the body: `refusal_by_body`
         if given or in_query:
             return _unauthorized("unknown_key", "the key is not one of this service's", headers)
         return _unauthorized("missing_key", f"a key is needed; {_HOW}", headers)
+
+    def refusal_by_body(
+        self, headers: Mapping[bytes, bytes], query: bytes, write_key: object
+    ) -> Problem | None:
+        """Why a request to SEGMENT_PATHS may not pass, once its body is read; None for one that `refusal` has
+        judged by its headers. Segment's browser library sent its key in the body for years.
+        """
+        if not self.locked or _keys_in_headers(headers) or _key_in_query(query, "key"):
+            return None
+        if not isinstance(write_key, str) or not write_key:
+            return _unauthorized("missing_key", f"a key is needed; {_HOW}, or as writeKey", headers)
+        given = write_key.encode(errors="replace")
+        if _is_one_of(given, self._write_keys):
+            return None
+        if _is_one_of(given, self._keys):
+            return Problem(401, "key_in_body", f"writeKey takes write keys only (pages show it); {_HOW}")
+        return _unauthorized("unknown_key", "the key is not one of this service's", headers)
 
 
 def _unauthorized(code: str, detail: str, headers: Mapping[bytes, bytes]) -> Problem:
@@ -73,11 +97,11 @@ def _keys_in_headers(headers: Mapping[bytes, bytes]) -> list[bytes]:
     return given
 
 
-def _key_in_query(query: bytes) -> list[bytes]:
-    if b"key=" not in query:
+def _key_in_query(query: bytes, name: str) -> list[bytes]:
+    if f"{name}=".encode() not in query:
         return []
     try:
         fields = parse_qs(query, max_num_fields=_MAX_QUERY_FIELDS)
     except ValueError:
         return []
-    return fields.get(b"key", [])[:1]
+    return fields.get(name.encode(), [])[:1]

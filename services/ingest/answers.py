@@ -21,10 +21,10 @@ def answer_list(intake: Intake, appends: Sequence[Append], id_name: str, is_list
     202 with what was accepted and what was refused; 422 when everything was refused for what it is; 503 with
     the outcome of every entry when the log failed for any (a retry with the same ids is safe).
     """
-    failed = _first_failure(appends)
-    if failed is not None:
-        return _failure(intake, appends, failed, id_name)
-    refused = sorted([*intake.refused, *_too_large(intake, appends)])
+    failure = answer_failure(intake, appends, id_name)
+    if failure is not None:
+        return failure
+    refused = all_refused(intake, appends)
     accepted = [
         (entry_id, str(append.position))
         for entry_id, append in zip(intake.ids, appends, strict=True)
@@ -41,6 +41,17 @@ def answer_list(intake: Intake, appends: Sequence[Append], id_name: str, is_list
         },
         202,
     )
+
+
+def answer_failure(intake: Intake, appends: Sequence[Append], id_name: str) -> Response | None:
+    """503 with the outcome of every entry where the log failed for any; None where it did not."""
+    failed = _first_failure(appends)
+    return None if failed is None else _failure(intake, appends, failed, id_name)
+
+
+def all_refused(intake: Intake, appends: Sequence[Append]) -> list[Refusal]:
+    """What was refused for what it is, by ingest or by the log, in the request's order."""
+    return sorted([*intake.refused, *_too_large(intake, appends)])
 
 
 def answer_one(entry_id: str, append: Append, id_name: str) -> Response:

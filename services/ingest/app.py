@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 
 from services.http.app import App, create_app
 from services.http.body import BodyReader
+from services.http.keys import KeyRing
 from services.http.part import Part
+from services.ingest.client_routes import client_router
 from services.ingest.publisher import Publisher
 from services.ingest.routes import IngestState, ingest_router
 from services.ingest.settings import IngestSettings
 from services.kernel.event_type import EventTypes
-from services.kernel.metrics import INGEST_REJECTED, Metrics
+from services.kernel.metrics import INGEST_CALLS, INGEST_REJECTED, Metrics
 from services.log.open import open_log
 from services.log.protocol import EventLog
 
@@ -36,6 +38,10 @@ def ingest_part(
         now_ms=now_ms,
     )
 
+    router = ingest_router(state)
+    keys = KeyRing(settings.key_set(), settings.write_key_set())
+    router.routes.extend(client_router(state, keys, metrics.counter(INGEST_CALLS)).routes)
+
     @asynccontextmanager
     async def running() -> AsyncIterator[None]:
         await publisher.start()
@@ -44,7 +50,7 @@ def ingest_part(
         finally:
             await publisher.stop()
 
-    return Part("ingest", ingest_router(state), running, {"log": publisher.ready})
+    return Part("ingest", router, running, {"log": publisher.ready})
 
 
 def create_ingest_app(settings: IngestSettings) -> App:

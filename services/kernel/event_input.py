@@ -26,7 +26,8 @@ _CURRENCY_LETTERS: Final = 3
 
 ITEM_ID_SPELLINGS: Final = ("item_id", "product_id", "video_id", "content_id")
 _SAMPLE: Final = '{"user_id": "u_12345", "event_type": "view", "item_id": "p_67890"}'
-_KNOWN: Final = frozenset(Event.__struct_fields__) - {"received_at"} | {*ITEM_ID_SPELLINGS}
+_GA4_ORDER_ID: Final = "transaction_id"
+_KNOWN: Final = frozenset(Event.__struct_fields__) - {"received_at"} | {*ITEM_ID_SPELLINGS, _GA4_ORDER_ID}
 
 
 class EventError(ValueError):
@@ -86,6 +87,8 @@ def event_id_of(raw: object) -> str | None:
 def _details(fields: dict[str, Any], event_type: str) -> dict[str, Any]:
     """The optional fields that are there."""
     details = {name: read(name, fields[name]) for name, read in _READERS.items() if name in fields}
+    if _GA4_ORDER_ID in fields and "order_id" not in fields:
+        details["order_id"] = _read_id(_GA4_ORDER_ID, fields[_GA4_ORDER_ID])
     if event_type == "rating" and "rating" not in details:
         if "value" not in details:
             raise EventError("missing_rating", "rating is missing; send a number from 0 to 5")

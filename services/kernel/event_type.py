@@ -77,7 +77,8 @@ _ACCEPTED: Final[Mapping[str, str]] = MappingProxyType(
         "video_progress": "watch video_watch playback_progress media_progress",
         "video_complete": "video_completed video_end playback_completed media_complete",
         "share": "shared product_shared content_shared",
-        "like": "liked thumbs_up favorite favourite",
+        "like": "liked thumbs_up favorite favourite add_to_wishlist added_to_wishlist"
+        " product_added_to_wishlist",
         "dislike": "disliked thumbs_down",
         "rating": "rate rated review product_reviewed",
         "search": "searched view_search_results products_searched",
@@ -131,16 +132,12 @@ class EventTypes:
 
     def canonical(self, spelling: str) -> str:
         """The canonical name of an accepted spelling. Raises UnknownEventTypeError."""
-        name = self._spellings.get(spelling)
+        name = self.find(spelling)
         if name is not None:
             return name
         if len(spelling) > _MAX_NAME:
             raise UnknownEventTypeError(f"is longer than {_MAX_NAME} characters")
-        folded = spelling.strip().lower().replace(" ", "_").replace("-", "_")
-        name = self._spellings.get(folded)
-        if name is not None:
-            return name
-        near = likely_meant(folded, self._spellings)
+        near = likely_meant(_folded(spelling), self._spellings)
         raise UnknownEventTypeError(
             f"{spelling!r} is unknown; "
             + (
@@ -149,6 +146,13 @@ class EventTypes:
                 else f"the types are {', '.join(self._numbers)}"
             )
         )
+
+    def find(self, spelling: str) -> str | None:
+        """The canonical name of an accepted spelling, None for any other; it looks for no nearest one."""
+        name = self._spellings.get(spelling)
+        if name is None and len(spelling) <= _MAX_NAME:
+            name = self._spellings.get(_folded(spelling))
+        return name
 
     def number(self, name: str) -> int:
         """The frozen number of a canonical name. Raises UnknownEventTypeError."""
@@ -179,3 +183,7 @@ class EventTypes:
     def weights(self) -> dict[str, float]:
         """Weight by canonical name."""
         return dict(self._weights)
+
+
+def _folded(spelling: str) -> str:
+    return spelling.strip().lower().replace(" ", "_").replace("-", "_")

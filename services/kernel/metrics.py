@@ -47,6 +47,13 @@ INGEST_RECORDS = Metric(
     ("topic", "outcome"),
 )
 INGEST_REJECTED = Metric("freshet_ingest_rejected_total", "counter", "inputs rejected by code", ("code",))
+INGEST_CALLS = Metric(
+    "freshet_ingest_calls_total",
+    "counter",
+    "calls of Segment's and Google's clients by what became of them: accepted, ignored (about no item), "
+    "unknown_event, incomplete (names no item), rejected (invalid)",
+    ("api", "call", "outcome"),
+)
 INGEST_ACK = Metric(
     "freshet_ingest_ack_duration_seconds", "histogram", "time until the log has acknowledged", ("topic",)
 )

@@ -65,7 +65,7 @@ class HttpSettings(SettingsGroup):
     port: int = Field(8080, ge=1, le=65535, description="port to bind; PORT where this is absent")
     keys: SecretStr = Field(SecretStr(""), description="API keys with all scopes, comma-separated")
     write_keys: SecretStr = Field(
-        SecretStr(""), description="API keys for POST /events only, comma-separated"
+        SecretStr(""), description="API keys that may only post events, comma-separated"
     )
     cors_origins: str = Field("", description="origins that browsers may call from, comma-separated, or *")
     insecure: bool = Field(False, description="1: bind outside loopback although there are no keys")

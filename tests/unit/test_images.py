@@ -15,6 +15,7 @@ import pytest
 import yaml
 from starlette.routing import Route
 
+from services.http.keys import GA4_PATH, SEGMENT_PATHS
 from services.ingest.app import create_ingest_app
 from services.ingest.settings import IngestSettings
 from services.kernel.settings import HttpSettings, catalogue
@@ -115,14 +116,14 @@ def test_the_gateway_sends_every_call_where_it_is_answered() -> None:
     ingest = create_ingest_app(IngestSettings())
     recommender = create_recommender_app(RecommenderSettings())
     writes, reads = list(calls_of(ingest.router.routes)), list(calls_of(recommender.router.routes))
-    assert len(writes) == 6
+    assert len(writes) == 6 + len(SEGMENT_PATHS | {GA4_PATH})
     assert len(reads) >= 8
     for method, path in writes:
         assert chosen_by_gateway(method, path) == "ingest:8080", (method, path)
     for method, path in reads:
         for sent in (path, f"{path}?n=5&a=/events"):
             assert chosen_by_gateway(method, sent) == "recommender:8080", (method, sent)
-    for lookalike in ("/eventsx", "/items-of-mine", "/usersx/1", "/x/events"):
+    for lookalike in ("/eventsx", "/items-of-mine", "/usersx/1", "/x/events", "/v10/t", "/mp/collects"):
         assert chosen_by_gateway("POST", lookalike) == "recommender:8080"
 
 
