@@ -135,7 +135,7 @@ class Catalogue:
         group = item.group_id
         code = 0 if group is None else self._groups.setdefault(group, len(self._groups) + 1)
         self.group[row] = code
-        self.groups.put(row, code, item.group_order)
+        self.groups.put(row, code, item.group_order, int(self.keys[row]))
         path = tuple(item.categories[0]) if item.categories else None
         code = 0 if path is None else self._categories.setdefault(path, len(self._categories) + 1)
         self.category[row] = code

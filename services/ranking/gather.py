@@ -53,6 +53,7 @@ class Pool:
         for part in self.parts:
             mark[part.found.rows] = True
         (rows,) = mark[:-1].nonzero()  # row -1, no item of the catalogue, fell on the last place
+        rows = rules.with_entries(rows)
         rows = rows[rules.allowed(rows)]
         if rules.mask is not None and len(rows) < ENOUGH * question.request.n:
             mark[:] = False
@@ -61,15 +62,14 @@ class Pool:
         return rows
 
     def names_of(self, key: int) -> list[str]:
-        """The sources that found an item."""
+        """The sources that found an item, or another episode of a series that begins with it."""
         row = self._question.catalogue.row_of_key(key)
-        return [
-            part.use.name
-            for part in self.parts
-            if bool(
-                (part.found.rows == row).any() if part.found.keys is None else (part.found.keys == key).any()
-            )
-        ]
+        return [part.use.name for part in self.parts if self._has_found(part.found, row, key)]
+
+    def _has_found(self, found: Found, row: int, key: int) -> bool:
+        if found.keys is not None:
+            return bool((found.keys == key).any())
+        return bool(((found.rows == row) | (self._question.rules.entries_of(found.rows) == row)).any())
 
     def reason_of(self, row: int) -> Reason:
         """Why the first source that found a row thinks that it stands there."""

@@ -24,6 +24,7 @@ def matching(question: Question, vector: NDArray[np.float32] | None) -> RowArray
     rows = rules.matched
     if len(rows) > LOOKED_AT:
         rows = rows[np.linspace(0, len(rows) - 1, LOOKED_AT, dtype=np.int64)]
+        rows = rules.with_entries(rows)
     rows = rows[rules.allowed(rows)]
     if len(rows) <= ALL or vector is None:
         return rows[:ALL]

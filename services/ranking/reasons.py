@@ -19,8 +19,8 @@ from services.ranking.state import RankingState, Reason
 # A cosine from which two items are called alike; below it they may share little more than a brand and a
 # price.
 ALIKE_COSINE: Final = 0.7
-# The least that "close to your choices" may be said of: of ten items at random, in 64 dimensions, the nearest
-# has .2. Where a filter leaves nothing that is near, the best of the rest is not near.
+# The least that "close to your choices" and "similar to" may be said of: of ten items at random, in 64
+# dimensions, the nearest has .2. Where a filter leaves nothing that is near, the best of the rest is not.
 NEAR_COSINE: Final = 0.3
 
 

@@ -11,6 +11,7 @@ from services.kernel.ids import item_key
 from services.kernel.profile import Profile
 from services.ranking.catalogue import Catalogue
 from services.ranking.evidence import Hidden
+from services.ranking.series import Entries
 from services.ranking.state import RankRequest
 
 RowArray = NDArray[np.int64]
@@ -40,7 +41,11 @@ class Rules:
         self._excluded = np.array(sorted(self._taken), dtype=np.int64)
         self._shown_keys = request.shown
         self._shown = np.array(sorted(request.shown), dtype=np.uint64)
-        self._one_per_group = request.scenario.one_per_group
+        scenario = request.scenario
+        self._one_per_group = scenario.one_per_group
+        # Nothing is paid for series where there are none.
+        in_order = scenario.series_in_order and scenario.one_per_group and len(catalogue.groups) > 0
+        self._entries = Entries(catalogue, profile, self.lets_in) if in_order else None
         self._groups: set[int] = set()
         for key in request.shown:  # and what is pinned, and others of its group
             self.keep_out(catalogue.row_of_key(key))
@@ -57,18 +62,45 @@ class Rules:
         allowed &= ~self._hidden.has(keys)
         if len(self._shown):
             allowed &= ~np.isin(keys, self._shown)
+        if self._entries is not None:
+            allowed &= self._entries.admit(rows)
         return allowed
 
     def may_be_shown(self, rows: RowArray) -> Mask:
         """`allowed` whatever this subject has seen: what holds for pinned items too."""
-        allowed = self.catalogue.servable(rows, self._now_ms) & (rows >= 0)
-        if self.mask is not None:
-            allowed &= self.mask[rows]
+        allowed = self.lets_in(rows)
         if len(self._excluded):
             allowed &= ~np.isin(rows, self._excluded)
-        if self._only is not None:
-            allowed &= np.isin(rows, self._only)
         return allowed
+
+    def lets_in(self, rows: RowArray) -> Mask:
+        """`may_be_shown` whatever the request excludes: servable, matched, among the candidates."""
+        found = self.catalogue.servable(rows, self._now_ms) & (rows >= 0)
+        if self.mask is not None:
+            found &= self.mask[rows]
+        if self._only is not None:
+            found &= np.isin(rows, self._only)
+        return found
+
+    def entries_of(self, rows: RowArray) -> RowArray:
+        """By row the episode with which its series begins for this subject, -1 where none may be shown; the
+        row itself where it is in none, or the scenario does not keep to their order.
+        """
+        return rows if self._entries is None else self._entries.of(rows)
+
+    def with_entries(self, rows: RowArray) -> RowArray:
+        """Rising rows, and with them the episodes that may be shown of their series: whatever found the sixth
+        leads to the first.
+        """
+        if self._entries is None:
+            return rows
+        entries = self._entries.of(rows)
+        more = entries[(entries != rows) & (entries >= 0)]
+        if not len(more):
+            return rows
+        together = np.sort(np.concatenate([rows, more]))
+        rising: RowArray = together[np.diff(together, prepend=-1) > 0]
+        return rising
 
     def allows_key(self, key: int) -> bool:
         """Whether an item that is in no catalogue may be shown: nothing is known of it but its key."""

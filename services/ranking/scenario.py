@@ -98,3 +98,4 @@ class Scenario:
     diversity: float = 0.0  # 0: by score alone, 1: as unlike each other as can be (MMR)
     rotate_after: int = 0  # impressions in this session after which what was ignored sinks; 0: never
     one_per_group: bool = True
+    series_in_order: bool = False  # which one: of episodes (`group_order`) the next, or the first

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from services.ranking.scenario import SEEN_REASONS, Boost, Cap, RankerUse, Scenario, SourceUse
 from services.ranking.scenario_rules import duration_text
+
+_PLAIN: Final = ("fill_when", "at_least", "diversity", "rotate_after", "one_per_group", "series_in_order")
 
 
 def scenario_json(scenario: Scenario) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def scenario_json(scenario: Scenario) -> dict[str, Any]:
         "caps": [_cap(cap) for cap in scenario.caps],
     }
     shown |= {name: value for name, value in optional.items() if value}
-    for name in ("fill_when", "at_least", "diversity", "rotate_after", "one_per_group"):
+    for name in _PLAIN:
         if (value := getattr(scenario, name)) != getattr(default, name):
             shown[name] = value
     return shown

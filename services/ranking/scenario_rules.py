@@ -100,7 +100,7 @@ def rule_values(table: Table, start: Scenario) -> dict[str, Any]:
 
 RULES: Final = (
     *("filter", "relax", "at_least", "hide", "boosts", "pins", "caps"),
-    *("diversity", "rotate_after", "one_per_group"),
+    *("diversity", "rotate_after", "one_per_group", "series_in_order"),
 )
 Read = Callable[[Table, str, Scenario], Any]
 
@@ -118,6 +118,7 @@ def rule_readers() -> dict[str, Read]:
         "diversity": lambda table, name, start: table.number(name, 0.0, 1.0, start.diversity),
         "rotate_after": lambda table, name, start: table.whole(name, 0, _MAX_IMPRESSIONS, start.rotate_after),
         "one_per_group": lambda table, name, start: table.flag(name, start.one_per_group),
+        "series_in_order": lambda table, name, start: table.flag(name, start.series_in_order),
     }
 
 
@@ -301,6 +302,8 @@ def check_rules(table: Table, made: Scenario) -> None:
     """Warn of rules that say nothing together with the others."""
     if "at_least" in table and not made.relax:
         table.problems.warn((*table.path, "at_least"), "has no effect without relax")
+    if "series_in_order" in table and made.series_in_order and not made.one_per_group:
+        table.problems.warn((*table.path, "series_in_order"), "has no effect without one_per_group")
     if made.filter is None or "relax" not in table:  # requests may bring the filter
         return
     fields = made.filter.fields()

@@ -169,6 +169,11 @@ _RULES: Final[dict[str, _Schema]] = {
         maximum=128,
     ),
     "one_per_group": _of("boolean", "of a `group_id` (variants, episodes) one item stands in the list"),
+    "series_in_order": _of(
+        "boolean",
+        "which one of a group with `group_order` (episodes): the next for who watches the series, for "
+        "everybody else the first",
+    ),
 }
 _ROW: Final = _object(
     {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import msgspec
@@ -11,7 +10,6 @@ import pytest
 from services.kernel.change import FINISHED_FROM
 from services.kernel.event_type import EventType
 from services.kernel.ids import item_key
-from services.ranking.groups import Groups
 from services.ranking.rank import rank
 from services.ranking.scenario_file import built_in, read_scenarios
 from services.ranking.state import RankedItem, RankingState, RankRequest
@@ -210,32 +208,6 @@ def test_series_change_while_they_run() -> None:
     state.catalogue.delete(vampires(2))
     assert told(continued(state, *finished(1))) == [following(vampires(3), vampires(1))]
     assert len(state.catalogue.groups.after(state.catalogue.row_of(vampires(1)))) == 8
-
-
-def test_groups_are_in_order_after_whatever_changes() -> None:
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
-    groups, held = Groups(), dict[int, tuple[int, float]]()
-    for _ in range(2000):
-        row, group = chance.randrange(40), chance.randrange(4)
-        order = chance.choice([None, *map(float, range(8))])
-        if chance.random() < 0.2:
-            groups.remove(row)
-            held.pop(row, None)
-        else:
-            groups.put(row, group, order)
-            held.pop(row, None)
-            if group and order is not None:
-                held[row] = group, order
-        asked = chance.randrange(40)
-        place = held.get(asked)
-        later = sorted(
-            (order, row)
-            for row, (group, order) in held.items()
-            if place is not None and group == place[0] and order > place[1]
-        )
-        assert groups.after(asked) == [row for _, row in later]
 
 
 def test_the_ring_is_read_once_and_only_for_videos(state: RankingState) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.kernel.profile import SEEN_DISLIKED, SEEN_FINISHED, Profile
 from services.ranking.question import Question
+from services.ranking.series import Following
 from services.ranking.sources.protocol import Found, Source, nothing
 from services.ranking.state import Reason
-from services.ranking.watching import Watched, watched_in
+from services.ranking.watching import watched_in
 
 
 class ContinueWatching(Source):
@@ -26,7 +26,7 @@ class ContinueWatching(Source):
         profile, catalogue = question.profile, question.catalogue
         if profile is None or not (videos := watched_in(profile)):
             return nothing()
-        series = _Series(question, profile, videos)
+        series = Following(catalogue, profile, videos, question.rules.lets_in)
         lines: list[tuple[int, int, float | None]] = []  # row, of what was finished before it, progress
         groups: set[int] = set()
         for video in videos:
@@ -40,8 +40,9 @@ class ContinueWatching(Source):
                 continue
             if not video.is_finished:
                 lines.append((row, -1, video.progress))
-            elif (following := series.after(row, video)) is not None:
-                lines.append(following)
+            elif (following := series.after(row, video.finished_times)) is not None:
+                later, progress, was_begun = following
+                lines.append((later, -1 if was_begun else row, progress))
         lines = lines[:limit]
         say = question.say
 
@@ -50,45 +51,3 @@ class ContinueWatching(Source):
             return say.about("next_episode", before) if before >= 0 else say.unfinished(progress)
 
         return Found(np.array([row for row, _, _ in lines], dtype=np.int64), reason_of)
-
-
-class _Series:
-    """Finds what comes after a finished episode."""
-
-    def __init__(self, question: Question, profile: Profile, videos: list[Watched]) -> None:
-        self._question = question
-        self._profile = profile
-        self._by_key = {video.key: video for video in videos}
-        self._marks: dict[int, int] = {}
-
-    def after(self, row: int, finished: Watched) -> tuple[int, int, float | None] | None:
-        """The first later episode that may be shown, as a line; None where there is none.
-
-        Left out are those finished as often as this one: who sees a series again is led through it again.
-        """
-        question, keys = self._question, self._question.catalogue.keys
-        following = question.catalogue.groups.after(row)
-        if not following:
-            return None
-        rows = np.array(following, dtype=np.int64)
-        shown = question.catalogue.servable(rows, question.request.now_ms)
-        if question.rules.mask is not None:
-            shown &= question.rules.mask[rows]
-        for later in rows[shown].tolist():
-            key = int(keys[later])
-            video = self._by_key.get(key)
-            if video is not None and not video.is_finished and not video.is_disliked:
-                return later, -1, video.progress
-            marks = self._marks_of(key)
-            disliked = marks & SEEN_DISLIKED if video is None else video.is_disliked
-            times = max(0 if video is None else video.finished_times, int(marks & SEEN_FINISHED > 0))
-            if not disliked and times < finished.finished_times:
-                return later, row, None
-        return None
-
-    def _marks_of(self, key: int) -> int:
-        """Why an episode is seen, by SEEN_ bits; they reach further back than the ring."""
-        if not self._marks:
-            for mark, reason in self._profile.seen[["fingerprint", "reason"]].tolist():
-                self._marks[mark] = self._marks.get(mark, 0) | reason
-        return self._marks.get(key & 0xFFFFFFFF, 0)

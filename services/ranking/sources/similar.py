@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from services.kernel.ids import item_key
 from services.ranking.matching import matching
 from services.ranking.question import Question
+from services.ranking.reasons import NEAR_COSINE
 from services.ranking.sources.protocol import Found, Source, nothing
 from services.ranking.state import RankRequest, Reason
 
@@ -18,7 +19,7 @@ NEW_CANDIDATES: Final = 32
 # Chosen together often is worth as much as a cosine of 1 more: behaviour knows what metadata does not.
 COVISIT_WEIGHT: Final = 1.0
 POPULAR_WEIGHT: Final = 0.02  # decides between items that are equally alike
-LEAST_SCORE: Final = 0.1  # below it, items have nothing in common
+LEAST_SHARE: Final = 0.1  # of the strongest pair; what was chosen together less often is a coincidence
 
 
 class Similar(Source):
@@ -38,10 +39,11 @@ class Similar(Source):
         alike = cosine + COVISIT_WEIGHT * share
         total = alike + POPULAR_WEIGHT * question.demand.popularity(rows)
         order = np.lexsort((catalogue.keys[rows], -total))
-        order = order[alike[order] >= LEAST_SCORE][:limit]
+        near = cosine >= NEAR_COSINE
+        order = order[(near | (share >= LEAST_SHARE))[order]][:limit]
         together = question.say.about("chosen_with_item", row)
         similar_to = question.say.about("similar_to_item", row)
-        more_together = (COVISIT_WEIGHT * share > cosine)[order]
+        more_together = (~near | (COVISIT_WEIGHT * share > cosine))[order]
 
         def reason_of(place: int) -> Reason:
             return together if more_together[place] else similar_to
@@ -73,6 +75,7 @@ def _candidates(question: Question) -> tuple[NDArray[np.int64], NDArray[np.float
     for some in found:
         mark[some] = True
     (rows,) = mark.nonzero()
+    rows = question.rules.with_entries(rows)
     rows = rows[question.rules.allowed(rows)]
     rows = rows[rows != row]
     return rows, np.array([shares.get(at, 0.0) for at in rows.tolist()])
