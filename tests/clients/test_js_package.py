@@ -1,0 +1,71 @@
+"""clients/js as npm would publish it: what is in it, how large it is, whether its types hold."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+CLIENT: Final = ROOT / "clients" / "js"
+# The promise of the README for what every page of a shop loads; the other module is loaded where lists are.
+TRACKER_BYTES_MAX: Final = 3 * 1024
+RECOMMENDATIONS_BYTES_MAX: Final = 1536
+
+
+def manifest() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((CLIENT / "package.json").read_text())
+    return found
+
+
+def program(name: str, debian: str) -> str:
+    """Where a program of Node's is. Skips without it; with FRESHET_REQUIRE_NODE=1, fails."""
+    found = shutil.which(name)
+    if found is None:
+        why = f"{name} is not installed (Debian: apt-get install {debian})"
+        if os.environ.get("FRESHET_REQUIRE_NODE") == "1":
+            pytest.fail(f"FRESHET_REQUIRE_NODE=1, but {why}", pytrace=False)
+        pytest.skip(why)
+    return found
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, cwd=CLIENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("tracker.js", TRACKER_BYTES_MAX), ("recommendations.js", RECOMMENDATIONS_BYTES_MAX)],
+)
+def test_modules_are_small_as_they_stand(name: str, most: int) -> None:
+    assert len(gzip.compress((CLIENT / name).read_bytes(), 9, mtime=0)) <= most
+
+
+def test_it_needs_nothing_and_has_the_version_of_freshet() -> None:
+    told = manifest()
+    assert not {name for name in told if name.lower().endswith("dependencies")}
+    assert "scripts" not in told, "nothing runs when it is installed"
+    assert told["version"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def test_the_package_holds_what_its_exports_name() -> None:
+    listed = json.loads(run(program("npm", "npm"), "pack", "--dry-run", "--json", "--offline"))
+    files = {file["path"] for file in listed[0]["files"]}
+    told = manifest()
+    named = {told["main"], told["types"], "./package.json"}
+    for target in told["exports"].values():
+        named |= {target} if isinstance(target, str) else set(target.values())
+    assert {name.removeprefix("./") for name in named} | {"README.md", "LICENSE"} == files
+
+
+def test_the_types_let_through_what_works_and_nothing_else() -> None:
+    run(program("tsc", "node-typescript"), "--project", ".")
