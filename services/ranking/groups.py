@@ -13,6 +13,7 @@ RowArray = NDArray[np.int64]
 OrderArray = NDArray[np.float64]
 
 FIRST_CAPACITY: Final = 1024
+SMALL_GROUP: Final = 64
 MARK_MASK: Final = 0xFFFFFFFF  # the low bits of an item's key are its mark in profiles
 
 
@@ -57,7 +58,7 @@ class Groups:
         self._by_mark[mark & MARK_MASK] = row
         head = self._heads.get(group)
         if head is None or (place[1], row) < (self._places[head][1], head):
-            self._headless.add(group)
+            self._lead(group)
         else:
             self._first[row] = head
 
@@ -76,11 +77,11 @@ class Groups:
         self._first[row], self.order[row] = row, np.nan
         self._rows[group].discard(row)
         self._ordered.pop(group, None)
-        if self._heads.get(group) == row:
-            del self._heads[group]
-            self._headless.add(group)
         if not self._rows[group]:
             del self._rows[group]
+        if self._heads.get(group) == row:
+            del self._heads[group]
+            self._lead(group)
 
     def group_of(self, row: int) -> int:
         """The group in which a row has a place; 0: in none."""
@@ -88,16 +89,23 @@ class Groups:
 
     def firsts(self, rows: RowArray) -> RowArray:
         """By row the first of its group, the row itself where it has no place; same shape."""
-        if self._headless:
-            self._find_heads()
+        while self._headless:
+            self._find_head(self._headless.pop())
         return self._first[rows]
 
-    def _find_heads(self) -> None:
-        for group in self._headless:
-            if rows := self._rows.get(group):
-                head = self._heads[group] = min(rows, key=lambda row: (self._places[row][1], row))
-                self._first[list(rows)] = head
-        self._headless.clear()
+    def _lead(self, group: int) -> None:
+        """Another row is the first of a group. In a large one it is looked for when somebody asks: who sends
+        a thousand episodes from the last to the first would wait for a million steps.
+        """
+        if len(self._rows.get(group, ())) <= SMALL_GROUP:
+            self._find_head(group)
+        else:
+            self._headless.add(group)
+
+    def _find_head(self, group: int) -> None:
+        if rows := self._rows.get(group):
+            head = self._heads[group] = min(rows, key=lambda row: (self._places[row][1], row))
+            self._first[list(rows)] = head
 
     def marked(self, marks: Iterable[int]) -> list[int]:
         """The rows with a place that have one of these marks."""

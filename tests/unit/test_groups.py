@@ -5,17 +5,20 @@ from __future__ import annotations
 import random
 
 import numpy as np
+import pytest
 
 from services.ranking.groups import FIRST_CAPACITY, Groups
 
 
-def test_groups_are_in_order_after_whatever_changes() -> None:
+@pytest.mark.parametrize("small", [0, 3, 64])
+def test_groups_are_in_order_after_whatever_changes(small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.ranking.groups.SMALL_GROUP", small)
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
     groups, held = Groups(), dict[int, tuple[int, float]]()
     every = np.arange(40)
-    for _ in range(3000):
+    for _ in range(1500):
         row, group = chance.randrange(40), chance.randrange(4)
         order = chance.choice([None, *map(float, range(8))])
         if chance.random() < 0.2:
