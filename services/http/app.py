@@ -62,7 +62,8 @@ def create_app(name: str, settings: HttpSettings, metrics: Metrics, parts: Seque
     _serve_description(app)
     app.state.stopping = [part.stopping for part in parts if part.stopping is not None]
     answer_with_problems(app)
-    app.add_middleware(Edge, settings=settings, metrics=metrics, service=name)
+    open_paths = frozenset[str]().union(*(part.open_paths for part in parts))
+    app.add_middleware(Edge, settings=settings, metrics=metrics, service=name, open_paths=open_paths)
     return app
 
 

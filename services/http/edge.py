@@ -30,9 +30,16 @@ _INTERNAL: Final = Problem(
 class Edge:
     """ASGI middleware: raw paths, CORS, keys, faults, request metrics."""
 
-    def __init__(self, app: ASGIApp, settings: HttpSettings, metrics: Metrics, service: str) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: HttpSettings,
+        metrics: Metrics,
+        service: str,
+        open_paths: frozenset[str] = frozenset(),
+    ) -> None:
         self._app = app
-        self._keys = KeyRing(settings.key_set(), settings.write_key_set())
+        self._keys = KeyRing(settings.key_set(), settings.write_key_set(), open_paths)
         self._local_only = LocalOnly(settings)
         self._cors = Cors(settings.origins())
         self._meter = _Meter(metrics, service)

@@ -15,7 +15,8 @@ class Part:
     """A service inside an app: its routes, what runs while it serves, what it needs to be ready.
 
     `stopping` is called when the server begins to stop: answers without an end of their own (streams) must
-    end then, or the server waits for them until its drain time is over.
+    end then, or the server waits for them until its drain time is over. `open_paths` need no key: pages
+    without a secret in them.
     """
 
     name: str
@@ -23,3 +24,4 @@ class Part:
     running: Callable[[], AbstractAsyncContextManager[None]]
     ready: Mapping[str, ReadyCheck] = field(default_factory=dict)
     stopping: Callable[[], None] | None = None
+    open_paths: frozenset[str] = frozenset()

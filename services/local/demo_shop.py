@@ -1,9 +1,10 @@
-"""The demo shop as Freshet takes it: items, and orders whose times end now. Source: `demo/README.md`."""
+"""The demo as Freshet takes it: products, films, and orders whose times end now. Source: `demo/README.md`."""
 
 from __future__ import annotations
 
 import csv
 import gzip
+import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ CURRENCY = "USD"
 
 @dataclass(frozen=True)
 class DemoShop:
-    """What is loaded: the newest `orders` orders and the products in them, or (None) everything."""
+    """What is loaded: the newest `orders` orders and the products in them, or (None) everything.
+    Last among the items are the films, in the categories Films and Serials, which nobody has seen yet."""
 
     items: list[dict[str, Any]]
     orders: list[dict[str, Any]]
@@ -35,7 +37,13 @@ def read_shop(orders_max: int | None = None) -> DemoShop:
     """Read the shipped files."""
     orders = list(deque(map(_order, _rows("orders.csv.gz")), maxlen=orders_max))
     sold = {line["item_id"] for order in orders for line in order["items"]}
-    return DemoShop([_item(row) for row in _rows("products.csv.gz") if row["item_id"] in sold], orders)
+    products = [_item(row) for row in _rows("products.csv.gz") if row["item_id"] in sold]
+    return DemoShop(products + read_films(), orders)
+
+
+def read_films() -> list[dict[str, Any]]:
+    """The films and the chapters of serials, as `POST /items` takes them."""
+    return [json.loads(line) for line in (_FILES / "films.ndjson").read_text("utf-8").splitlines()]
 
 
 def _rows(name: str) -> Iterator[dict[str, str]]:

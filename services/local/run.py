@@ -25,6 +25,7 @@ from services.local.docs_page import serve_docs
 from services.local.embedded_valkey import EmbeddedValkey
 from services.local.first_start import DemoWish, build_release, decide
 from services.local.settings import RunSettings
+from services.local.shop_page import shop_part
 from services.log.open import open_log
 from services.profiler.app import profiler_part
 from services.recommender.app import recommender_part
@@ -93,6 +94,7 @@ async def _serve(
             _identity_part(connection),
             recommender_part(settings, metrics, connection=connection),
             background.part(),
+            shop_part(),
         ]
         app = create_app("run", settings, metrics, parts)
         serve_docs(app)

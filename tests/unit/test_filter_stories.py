@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from services.kernel.item import Item, encode_item
-from services.local.demo_shop import read_shop
+from services.local.demo_shop import read_films, read_shop
 from services.ranking.catalogue import Catalogue
 from services.ranking.filter_json import parse_filter
 from services.ranking.filter_masks import Variables
@@ -21,7 +21,7 @@ from tests.unit.shop import demo_items
 @pytest.fixture(scope="module")
 def catalogue() -> Catalogue:
     catalogue = Catalogue()
-    catalogue.load([encode_item(item) for item in demo_items(len(read_shop().items))])
+    catalogue.load([encode_item(item) for item in demo_items(len(read_shop().items) - len(read_films()))])
     return catalogue
 
 

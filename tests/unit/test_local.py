@@ -24,7 +24,7 @@ from services.kernel.metrics import Metrics
 from services.kernel.settings import HttpSettings, catalogue
 from services.local.data_dir import DataDir
 from services.local.demo_loading import BATCH_RECORDS
-from services.local.demo_shop import read_shop
+from services.local.demo_shop import read_films, read_shop
 from services.local.docs_page import serve_docs
 from services.local.failure import LocalError
 from services.local.settings import RunSettings
@@ -46,9 +46,11 @@ def test_every_item_and_order_of_the_demo_is_accepted() -> None:
     now_s = int(time.time())
     items = [parse_item(item) for item in shop.items]
     events = [parse_event(order, now_s * 1000, EventTypes()) for order in shop.orders_until(now_s, 0)]
-    known = {item.item_id for item in items}
-    assert len(known) == len(items)
-    assert all(item.title and item.price and item.categories for item in items)
+    films = {film["item_id"] for film in read_films()}
+    known = {item.item_id for item in items} - films
+    assert len(known) + len(films) == len(items)
+    assert all(item.title and item.categories for item in items)
+    assert all(item.price for item in items if item.item_id in known)
     assert len({event.event_id for event in events}) == len(events)
     times = [event.timestamp for event in events]
     assert times == sorted(times)
@@ -59,9 +61,10 @@ def test_every_item_and_order_of_the_demo_is_accepted() -> None:
 def test_a_slice_of_the_demo_is_whole() -> None:
     shop = read_shop(50)
     assert len(shop.orders) == 50
-    assert {item["item_id"] for item in shop.items} == {
+    assert {item["item_id"] for item in shop.items} - {film["item_id"] for film in read_films()} == {
         line["item_id"] for order in shop.orders for line in order["items"]
     }
+    assert shop.items[-1] in read_films()
     assert [order["event_id"] for order in shop.orders_until(0, 40)] == [
         order["event_id"] for order in shop.orders[40:]
     ]

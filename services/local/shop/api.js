@@ -1,0 +1,119 @@
+// Speaks to Freshet: JSON calls, and server-sent events by fetch, since EventSource can send no key.
+
+const RETRY_MS = 1000;
+const KEY = "freshet-key";
+
+/** A refusal (status, code, detail), or status 0: nobody answered. */
+export class ApiError extends Error {
+  constructor(status, code, detail) {
+    super(detail);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** "locked" when a key is missing or wrong, "gone" when nobody answers, "back" when somebody does again. */
+export const link = new EventTarget();
+let isGone = false;
+
+function mark(gone) {
+  if (gone === isGone) return;
+  isGone = gone;
+  link.dispatchEvent(new Event(gone ? "gone" : "back"));
+}
+
+/** The key of this tab; forgotten when it is closed. */
+export const key = {
+  get: () => sessionStorage.getItem(KEY) ?? "",
+  set: (value) => sessionStorage.setItem(KEY, value),
+};
+
+function headers(more = {}) {
+  const given = key.get();
+  return given ? { ...more, authorization: `Bearer ${given}` } : more;
+}
+
+async function send(url, options) {
+  let answer;
+  try {
+    answer = await fetch(url, options);
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    mark(true);
+    throw new ApiError(0, "unreachable", "Freshet does not answer");
+  }
+  if (answer.status === 502) {
+    mark(true); // a gateway in front of nothing
+    throw new ApiError(0, "unreachable", "the service behind the gateway does not answer");
+  }
+  mark(false);
+  if (answer.ok) return answer;
+  const told = await answer.json().catch(() => ({}));
+  if (answer.status === 401 || told.code === "write_key_only") link.dispatchEvent(new Event("locked"));
+  throw new ApiError(answer.status, told.code ?? "error", told.detail ?? answer.statusText);
+}
+
+/** GET without a body, POST with one; the answer's JSON. Throws ApiError. */
+export async function call(url, body, { signal } = {}) {
+  const options =
+    body === undefined
+      ? { headers: headers(), signal }
+      : { method: "POST", body: JSON.stringify(body), headers: headers({ "content-type": "application/json" }), signal };
+  return (await send(url, options)).json();
+}
+
+/** The text of a GET. Throws ApiError. */
+export const text = async (url) => (await send(url, { headers: headers() })).text();
+
+/** A query string of what has a value. */
+export function query(parameters) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== "" && value !== undefined && value !== null);
+  return new URLSearchParams(given).toString();
+}
+
+/**
+ * Follows a stream until `signal` ends it: `onList(list, id)` for each list, and whatever happens it connects again.
+ */
+export async function follow(url, onList, signal) {
+  while (!signal.aborted) {
+    let wait = RETRY_MS;
+    try {
+      const answer = await send(url, { headers: headers({ accept: "text/event-stream" }), signal });
+      await read(answer.body, (event) => {
+        if (event.retry) wait = event.retry;
+        if (event.name === "message" && event.data) onList(JSON.parse(event.data), event.id);
+      });
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof ApiError && error.status && error.status < 500) throw error;
+      if (!(error instanceof ApiError)) mark(true); // broken off in the middle
+    }
+    await new Promise((resolve) => setTimeout(resolve, wait));
+  }
+}
+
+async function read(body, onEvent) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let left = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const blocks = (left + value).split("\n\n");
+    left = blocks.pop();
+    for (const block of blocks) onEvent(parsed(block));
+  }
+}
+
+function parsed(block) {
+  const event = { name: "message", data: "", id: "", retry: 0 };
+  for (const line of block.split("\n")) {
+    const colon = line.indexOf(":");
+    if (colon < 1) continue; // a comment, which keeps proxies awake
+    const [field, value] = [line.slice(0, colon), line.slice(colon + 1).replace(/^ /, "")];
+    if (field === "data") event.data += value;
+    else if (field === "id") event.id = value;
+    else if (field === "event") event.name = value;
+    else if (field === "retry") event.retry = Number(value);
+  }
+  return event;
+}

@@ -1,0 +1,62 @@
+// One product in a row: picture, title, price, and why it is here.
+
+import { h, money, path, say } from "./dom.js";
+import { tile } from "./tiles.js";
+import { cameWith, track } from "./track.js";
+import { putIntoCart } from "./visitor.js";
+
+/** The last part of the first category: what the shelf says. */
+export const shelf = (item) => (item.categories?.[0] ?? []).slice(-1)[0] ?? "";
+export const titleOf = (item) => item.title || item.item_id;
+export const itemUrl = (itemId) => `/?${new URLSearchParams({ item: itemId })}`;
+
+/** Puts an item into the cart, and tells Freshet. */
+export function addToCart(item, recommendationId) {
+  putIntoCart(item, recommendationId);
+  say(`${titleOf(item)} is in your cart`);
+  const money = typeof item.price === "number" ? { price: item.price, quantity: 1, currency: item.currency || undefined } : {};
+  track({ event_type: "cart_add", item_id: item.item_id, recommendation_id: recommendationId, ...money }, `Into the cart: ${titleOf(item)}`);
+}
+
+export function like(item, recommendationId) {
+  say(`You like ${titleOf(item)}`);
+  track({ event_type: "like", item_id: item.item_id, recommendation_id: recommendationId }, `Liked: ${titleOf(item)}`);
+}
+
+export function productCard(item) {
+  const why = h("p", { class: "reason" }, item.reason?.text ?? "");
+  const link = h("a", { href: itemUrl(item.item_id) }, titleOf(item));
+  const answer = () => cameWith(element) || undefined;
+  const heart = h(
+    "button",
+    {
+      class: "like",
+      "aria-label": `Like ${titleOf(item)}`,
+      onclick: () => {
+        heart.classList.add("liked");
+        like(item, answer());
+      },
+    },
+    h("span", { "aria-hidden": "true" }, "♥"),
+  );
+  const add = h("button", { class: "add", "aria-label": `Add ${titleOf(item)} to the cart`, onclick: () => addToCart(item, answer()) }, "Add");
+  const element = h(
+    "li",
+    { class: "card" },
+    h("div", { class: "picture" }, tile(item)),
+    h("h3", {}, link),
+    h("p", { class: "facts" }, h("b", {}, money(item.price, item.currency)), h("span", {}, shelf(item) || path(item.brand))),
+    why,
+    h("div", { class: "acts" }, add, heart),
+  );
+  link.addEventListener("click", () => {
+    element.dispatchEvent(new CustomEvent("opened", { bubbles: true, detail: { item, recommendationId: answer() } }));
+  });
+  return {
+    element,
+    update(newer) {
+      const text = newer.reason?.text ?? "";
+      if (why.textContent !== text) why.textContent = text;
+    },
+  };
+}

@@ -1,0 +1,134 @@
+// A page that follows a visitor: one list over the stream, and the rows around it asked for whenever it changes.
+
+import { ApiError, call, follow, query } from "./api.js";
+import { say } from "./dom.js";
+import { listShown } from "./track.js";
+import { visitor } from "./visitor.js";
+
+export const FIELDS = ["title", "categories", "price", "currency", "brand", "group_id", "group_order", "properties"];
+const EMPTY_AGAIN_MS = 2000; // an empty catalogue announces nothing when it fills
+const SAID_MIN_MS = 4000; // what a screen reader is told about rearranged rows, at most so often
+
+export class LivePage {
+  /**
+   * `lead`: { scenario, n, row } streamed. `rows`: [{ scenario, n, row, item_id?, only?, titles? }] asked for in one
+   * call. `only(item)` says which items belong into a row. `onChange(answer)`: after each change of the lead.
+   */
+  constructor({ lead, rows, filter, onChange = () => {}, onEmpty = () => {} }) {
+    Object.assign(this, { lead, rows, filter, onChange, onEmpty });
+    this.asking = null;
+    this.again = false;
+    this.saidAt = 0;
+    this.changed = () => this.restart();
+    this.visible = () => (document.hidden ? this.pause() : this.restart());
+  }
+
+  start() {
+    visitor.addEventListener("change", this.changed);
+    document.addEventListener("visibilitychange", this.visible);
+    this.restart();
+  }
+
+  stop() {
+    this.pause();
+    visitor.removeEventListener("change", this.changed);
+    document.removeEventListener("visibilitychange", this.visible);
+  }
+
+  /** A hidden tab holds no stream: a browser opens six connections to a server, for all its tabs. */
+  pause() {
+    this.ending?.abort();
+    clearTimeout(this.timer);
+  }
+
+  restart() {
+    this.pause();
+    this.ending = new AbortController();
+    const { signal } = this.ending;
+    const { scenario, n } = this.lead;
+    const asked = { scenario, n, filter: this.filter, fields: FIELDS.join(","), ...visitor.context };
+    const url = `/recommend/${encodeURIComponent(visitor.id)}/stream?${query(asked)}`;
+    follow(url, (list, id) => !signal.aborted && this.take(list, id), signal).catch((error) => {
+      if (!(error instanceof ApiError) || error.status !== 401) this.onEmpty(error);
+    });
+    this.refresh();
+  }
+
+  take(list, id) {
+    const items = this.lead.only ? list.items.filter(this.lead.only) : list.items;
+    const had = this.lead.row.order.length > 0;
+    const moved = this.lead.row.show(items, list.recommendation_id);
+    if (!performance.getEntriesByName("first-rows").length && items.length) performance.mark("first-rows");
+    listShown(id);
+    if (had && moved) this.tell(moved, items);
+    if (list.strategy === "none" && !this.lead.mayBeEmpty) {
+      this.onEmpty(null);
+      this.timer = setTimeout(() => this.restart(), EMPTY_AGAIN_MS);
+      return;
+    }
+    this.onChange(list);
+    if (this.isNotFirst) this.refresh();
+    this.isNotFirst = true;
+  }
+
+  tell(moved, items) {
+    const now = performance.now();
+    if (now - this.saidAt < SAID_MIN_MS || !items.length) return;
+    this.saidAt = now;
+    say(`${this.lead.row.heading.textContent} rearranged: now first ${items[0].title ?? items[0].item_id}. ${items[0].reason.text}`);
+  }
+
+  /** Asks for the rows; while that runs, once more at its end. */
+  async refresh() {
+    if (this.asking) {
+      this.again = true;
+      return this.asking;
+    }
+    this.asking = this.ask().finally(() => {
+      this.asking = null;
+      if (this.again) {
+        this.again = false;
+        this.refresh();
+      }
+    });
+    return this.asking;
+  }
+
+  async ask() {
+    const rows = this.rows;
+    const user = visitor.id;
+    if (!rows.length) return;
+    const body = {
+      user_id: user,
+      fields: FIELDS,
+      context: visitor.context,
+      ...(this.filter ? { filter: this.filter } : {}),
+      rows: rows.map(({ scenario, n, item_id, filter }, place) => ({
+        id: String(place),
+        scenario,
+        n,
+        ...(item_id ? { item_id } : {}),
+        ...(filter ? { filter } : {}),
+      })),
+    };
+    let answer;
+    try {
+      answer = await call("/recommend", body);
+    } catch (error) {
+      if (error instanceof ApiError) return; // the stream tells what is wrong, and starts anew
+      throw error;
+    }
+    if (rows !== this.rows || user !== visitor.id) return;
+    answer.rows.forEach((one, place) => {
+      const { row, only, named } = rows[place];
+      if (named) row.retitle(...named(one));
+      row.show(only ? one.items.filter(only) : one.items, one.recommendation_id);
+    });
+  }
+
+  /** Other rows from now on. */
+  setRows(rows) {
+    this.rows = rows;
+    return this.refresh();
+  }
+}

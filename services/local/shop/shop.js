@@ -1,0 +1,110 @@
+// The shop: a stage (welcome, a product, the cart) above rows that follow the visitor.
+
+import { Browse } from "./browse.js";
+import { productCard } from "./card.js";
+import { showCart } from "./cart.js";
+import { emptyCatalogue, refused } from "./empty.js";
+import { LivePage } from "./live.js";
+import { showProduct } from "./product.js";
+import { ProfilePanel } from "./profile.js";
+import { Row } from "./row.js";
+import { h } from "./dom.js";
+import { visitor } from "./visitor.js";
+
+// Films share the catalogue with the shop; each tab has its own part of it.
+const FILTER = "!categories:Films,Serials";
+const NONE_TOGETHER = "No two orders hold this together with another product yet. Put both into your cart and check out twice: then this row knows.";
+const own = (code) => (item) => item.reason.code === code;
+
+/** Shows it in `main`; answers { update(parameters), unmount() }. */
+export function mountShop(main, parameters) {
+  const row = (options) => new Row({ card: productCard, ...options });
+  const forYou = row({ title: "For you", live: true, waiting: 8 });
+  const recent = row({ title: "Recently viewed", hidden: visitor.isNew });
+  const trending = row({ title: "Trending" });
+  const arrivals = row({ title: "New arrivals" });
+  const similar = row({ title: "Similar" });
+  const together = row({ title: "Bought together", empty: NONE_TOGETHER, waiting: 0 });
+  const browse = new Browse({ title: "All shelves", filter: FILTER });
+  const profile = new ProfilePanel();
+  const stage = h("div", { class: "stage" });
+  const productRows = h("div", { hidden: true }, similar.element, together.element);
+  const homeRows = h("div", {}, trending.element, arrivals.element, browse.element);
+  const page = h("div", {}, stage, productRows, forYou.element, recent.element, homeRows);
+  main.replaceChildren(page);
+
+  const always = [{ scenario: "recently_viewed", n: 12, row: recent, only: own("recently_viewed") }];
+  const home = [
+    ...always,
+    { scenario: "trending", n: 12, row: trending },
+    {
+      scenario: "new_arrivals",
+      n: 12,
+      row: arrivals,
+      // A catalogue without dates has no arrivals, and then the heading says what these are.
+      named: ({ items }) => (items.some(own("new")) ? ["New arrivals", ""] : ["From the catalogue", "no item has a publication date"]),
+    },
+  ];
+  const productRowsOf = (item_id) => [
+    ...always,
+    { scenario: "bought_together", item_id, n: 8, row: together, only: own("bought_with_item") },
+    { scenario: "similar", item_id, n: 12, row: similar },
+  ];
+
+  const live = new LivePage({
+    lead: { scenario: "for_you", n: 12, row: forYou },
+    rows: home,
+    filter: FILTER,
+    onChange: () => {
+      if (page.parentElement !== main) main.replaceChildren(page);
+      profile.refresh();
+    },
+    onEmpty: (error) => main.replaceChildren(error ? refused(error) : emptyCatalogue()),
+  });
+
+  function update(now) {
+    const itemId = now.get("item");
+    productRows.hidden = !itemId;
+    homeRows.hidden = Boolean(itemId) || now.has("cart");
+    if (itemId) {
+      similar.clear();
+      together.clear();
+      showProduct(stage, itemId);
+      live.setRows(productRowsOf(itemId));
+    } else {
+      if (now.has("cart")) showCart(stage);
+      else stage.replaceChildren(welcome(profile));
+      live.setRows(home);
+    }
+  }
+
+  const changed = () => (recent.element.hidden = true);
+  visitor.addEventListener("change", changed);
+  live.rows = [];
+  update(parameters);
+  live.start();
+  browse.start();
+  return {
+    update,
+    unmount() {
+      live.stop();
+      browse.stop();
+      visitor.removeEventListener("change", changed);
+    },
+  };
+}
+
+function welcome(profile) {
+  return h(
+    "section",
+    { class: "welcome", "aria-labelledby": "welcome" },
+    h(
+      "div",
+      {},
+      h("h1", { id: "welcome", tabindex: "-1" }, "Click something. The page knows."),
+      h("p", { class: "lead" }, "Each click is an event: posted, logged, in your profile and in the next list, a few milliseconds later. The strip below measures it."),
+      h("p", { class: "lead-links" }, h("a", { href: "/docs" }, "The calls"), h("a", { href: "/pipeline" }, "The running system")),
+    ),
+    profile.element,
+  );
+}
