@@ -147,7 +147,7 @@ class _Segment(_Intake):
             few_bytes = len(raw) <= MAX_MESSAGE_BYTES  # then none of its messages is larger
             calls = [
                 segment.translate(message, kind, envelope, self._state.types)
-                if few_bytes or _size(message, raw) <= MAX_MESSAGE_BYTES
+                if few_bytes or message_bytes(message, raw) <= MAX_MESSAGE_BYTES
                 else Call(
                     "other", unused=Unused("rejected", f"a message of more than {MAX_MESSAGE_BYTES} bytes")
                 )
@@ -207,7 +207,8 @@ def _object(raw: bytes) -> dict[str, Any]:
     return body
 
 
-def _size(message: object, raw: bytes) -> int:
+def message_bytes(message: object, raw: bytes) -> int:
+    """How large a message of the body `raw` is as JSON. Raises ProblemError 400."""
     try:
         return len(msgspec.json.encode(message))
     except RecursionError as error:  # not too deep for the reader, and for the writer

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from services.ingest.client_routes import message_bytes
+from services.ingest.payload import read_one
 from services.ingest.segment import _FINISHED_FROM, Envelope, translate
 from services.ingest.segment_events import EVENTS, IGNORED, RULES, folded
 from services.ingest.translation import Call
@@ -13,6 +15,7 @@ from services.kernel.change import FINISHED_FROM
 from services.kernel.event import Event, item_lines
 from services.kernel.event_input import parse_event
 from services.kernel.event_type import EventTypes
+from services.kernel.problem import ProblemError
 
 NOW_MS = 1_767_225_600_000
 TYPES = EventTypes("wishlist_emailed:200=2.5")
@@ -313,3 +316,16 @@ def test_consent_categories(preferences: Any, said: bool | None) -> None:
     assert bool(page.events) == (said is False)
     if said is False:
         assert parse_event(page.events[0], NOW_MS, TYPES).event_type == "identify"
+
+
+def test_nesting_just_below_what_the_reader_takes_is_no_fault() -> None:
+    codes = set()
+    for depth in range(800, 1100):
+        body = b'{"type": "track", "properties": ' + b"[" * depth + b"]" * depth + b"}"
+        try:
+            message = read_one(body)
+            assert message_bytes(message, body) <= len(body)
+            codes.add(outcome("track", **message))
+        except ProblemError as error:
+            codes.add(error.problem.code)
+    assert codes == {"incomplete", "nested_too_deeply"}
