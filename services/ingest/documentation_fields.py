@@ -68,7 +68,7 @@ EVENT: Final[Schema] = {
         "quantity": _of("number", "how many, above 0", 2),
         "currency": _text("ISO 4217", "EUR"),
         "value": _of("number", "any other number that belongs to it", 9.0),
-        "order_id": _text("the order that a purchase belongs to", "1001"),
+        "order_id": _text("the order that a purchase belongs to; also transaction_id", "1001"),
         "session_id": _text("the visit"),
         "recommendation_id": _text("of the list that led to it, as its answer had it"),
         "context": _of(
