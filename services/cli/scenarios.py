@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,10 @@ def listing(arguments: argparse.Namespace) -> int:
         for one in answer.body["scenarios"]
     ]
     print_table(("scenario", "from", "ranker", "sources", "text"), rows)
+    if everywhere := answer.body.get("all"):  # an older recommender does not say
+        print_line("\nin all of them:")
+        for name, rule in everywhere.items():
+            print_line(f"  {name} {json.dumps(rule, ensure_ascii=False)}")
     file = answer.body["file"]
     if file is not None:
         print_line(f"\n{file['path']}, version {file['version']}")
@@ -67,15 +72,17 @@ def _content(name: str) -> bytes:
 def _checked_here(content: bytes) -> dict[str, Any]:
     """What `POST /scenarios/check` says, without a catalogue."""
     from services.ranking.scenario_file import read_file
+    from services.ranking.scenario_json import everywhere_json
     from services.ranking.scenario_problems import ScenarioError
 
     try:
         made = read_file(content)
     except ScenarioError as error:
         problems = [problem.to_json() for problem in error.problems]
-        return {"ok": False, "own": [], "problems": problems, "warnings": []}
+        return {"ok": False, "all": {}, "own": [], "problems": problems, "warnings": []}
     warnings = [warning.to_json() for warning in made.warnings]
-    return {"ok": True, "own": sorted(made.own), "problems": [], "warnings": warnings}
+    rules = everywhere_json(made.everywhere)
+    return {"ok": True, "all": rules, "own": sorted(made.own), "problems": [], "warnings": warnings}
 
 
 def _checked_there(arguments: argparse.Namespace, content: bytes) -> dict[str, Any] | None:
@@ -98,6 +105,8 @@ async def _call(arguments: argparse.Namespace, method: str, path: str, body: byt
 
 
 def _show(file: str, told: dict[str, Any]) -> None:
+    from services.ranking.scenario_problems import MAX_PROBLEMS
+
     for problem in told["problems"]:
         print_line(f"{file}: {_line(problem)}")
     for warning in told["warnings"]:
@@ -105,8 +114,11 @@ def _show(file: str, told: dict[str, Any]) -> None:
     if told["ok"]:
         names = ", ".join(told["own"]) or "none"
         print_line(f"{file}: {_counted(told['own'], 'scenario')}: {names}")
+        if everywhere := told.get("all"):
+            print_line(f"{file}: in all scenarios: {', '.join(everywhere)}")
     else:
-        print_line(f"{file}: {_counted(told['problems'], 'mistake')}; it would not be used")
+        more = " or more" if len(told["problems"]) >= MAX_PROBLEMS else ""
+        print_line(f"{file}: {_counted(told['problems'], 'mistake')}{more}; it would not be used")
 
 
 def _counted(things: list[Any], noun: str) -> str:

@@ -57,9 +57,10 @@ def rank(
     for name in scenario.relax:
         if scenario.filter is None or len(listing.items()) >= min(scenario.at_least, listing.n):
             break
-        if name not in scenario.filter.fields():
+        looser = scenario.relaxed(name)
+        if looser.filter == scenario.filter:
             continue
-        scenario = replace(scenario, filter=scenario.filter.without(name))
+        scenario = looser
         relaxed.append(name)
         listing = _made(state, profile, replace(request, scenario=scenario), model_answer)
     release = state.catalogue.release

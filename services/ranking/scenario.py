@@ -7,11 +7,11 @@ own; `scenario_file.py` reads both.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from services.kernel.profile import SEEN_BOUGHT, SEEN_DISLIKED, SEEN_FINISHED, SEEN_VIEWED
-from services.ranking.filters import Filter
+from services.ranking.filters import Filter, both
 
 # Why an item may be hidden, by the name that scenario files use.
 SEEN_REASONS: Final[Mapping[str, int]] = {
@@ -77,8 +77,33 @@ class Cap:
 
 
 @dataclass(frozen=True, slots=True)
+class Everywhere:
+    """What holds in every list of a deployment, whatever scenario and request say."""
+
+    filter: Filter | None = None
+    hide: Mapping[int, float] = field(default_factory=dict)
+    boosts: tuple[Boost, ...] = ()
+    caps: tuple[Cap, ...] = ()
+
+    @property
+    def any(self) -> bool:
+        """Whether it says anything."""
+        return self != NOTHING_MORE
+
+    def hidden_too(self, hide: Mapping[int, float]) -> Mapping[int, float]:
+        """What is hidden for whichever is longer."""
+        return {bit: max(hide.get(bit, 0.0), self.hide.get(bit, 0.0)) for bit in {**hide, **self.hide}}
+
+
+NOTHING_MORE: Final = Everywhere()
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
-    """One kind of list. Immutable; a request may carry one with rules of its own."""
+    """One kind of list. Immutable; a request may carry one with rules of its own.
+
+    What holds `everywhere` stands among the scenario's own rules as well, so that nobody looks in two places.
+    """
 
     name: str
     text: str = ""
@@ -99,3 +124,20 @@ class Scenario:
     rotate_after: int = 0  # impressions in this session after which what was ignored sinks; 0: never
     one_per_group: bool = True
     series_in_order: bool = False  # which one: of episodes (`group_order`) the next, or the first
+    everywhere: Everywhere = NOTHING_MORE
+
+    def under(self, everywhere: Everywhere) -> Scenario:
+        """The scenario with what holds everywhere beside its own rules."""
+        return replace(
+            self,
+            filter=both(everywhere.filter, self.filter),
+            hide=everywhere.hidden_too(self.hide),
+            boosts=self.boosts + everywhere.boosts,
+            caps=self.caps + tuple(cap for cap in everywhere.caps if cap not in self.caps),
+            everywhere=everywhere,
+        )
+
+    def relaxed(self, name: str) -> Scenario:
+        """Without the conditions on a field, but for those that hold everywhere."""
+        left = None if self.filter is None else self.filter.without(name)
+        return replace(self, filter=both(self.everywhere.filter, left))

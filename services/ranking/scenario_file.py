@@ -11,8 +11,9 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Final
 
+from services.ranking.filters import FilterError, both
 from services.ranking.reason_texts import ReasonTexts, built_in_texts, read_texts
-from services.ranking.scenario import Scenario
+from services.ranking.scenario import NOTHING_MORE, Everywhere, Scenario
 from services.ranking.scenario_parts import KEYS, Known, read_scenario
 from services.ranking.scenario_problems import (
     MAX_PROBLEMS,
@@ -24,13 +25,18 @@ from services.ranking.scenario_problems import (
     shown,
     shown_path,
 )
-from services.ranking.scenario_rules import read_rules, with_values
+from services.ranking.scenario_rules import everywhere, read_rules, with_values
 from services.ranking.toml_lines import DEPTH_MAX, DepthError, Path, lines_of
 
 MAX_FILE_BYTES: Final = (
     256 << 10
 )  # a hundred scenarios of 2.5 KB; read within a moment, mounted as a ConfigMap
 MAX_SCENARIOS: Final = 100  # each is a label of metrics
+_EXAMPLES: Final = {
+    "all": '[all] with filter = { "properties.territories" = ["$context.country?", "WORLD"] }',
+    "scenarios": "[scenarios.sale]",
+    "reasons": "[reasons.de]",
+}
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _BAD_NAME: Final = "is no name: use 1 to 64 of a-z, 0-9, '_' and '-', starting with a letter or digit"
 _TOML_PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
@@ -40,12 +46,15 @@ _TOML_PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of documen
 class Scenarios:
     """What a deployment answers with: all scenarios by name, and the texts of reasons.
 
-    `own`: the names that the deployment's file defines. `warnings`: what is odd in it, with lines.
+    `own`: the names that the deployment's file defines. `everywhere` holds in all of `by_name`; `written` has
+    them without it. `warnings`: what is odd in the file, with lines.
     """
 
     by_name: Mapping[str, Scenario]
     texts: ReasonTexts
+    written: Mapping[str, Scenario]
     own: frozenset[str] = frozenset()
+    everywhere: Everywhere = NOTHING_MORE
     warnings: tuple[Problem, ...] = ()
     lines: Mapping[str, int] = field(default_factory=dict, repr=False)  # of each path in the file
 
@@ -67,7 +76,7 @@ def built_in() -> Mapping[str, Scenario]:
 @cache
 def built_in_scenarios() -> Scenarios:
     """What a deployment without a file has."""
-    return Scenarios(built_in(), built_in_texts())
+    return Scenarios(built_in(), built_in_texts(), built_in())
 
 
 def read_scenarios(text: str, base: Mapping[str, Scenario] | None = None) -> Scenarios:
@@ -79,17 +88,22 @@ def read_scenarios(text: str, base: Mapping[str, Scenario] | None = None) -> Sce
     raw, lines = _toml(text)
     problems = Problems()
     root = Table(raw, (), problems)
-    root.only(("scenarios", "reasons"), "part of a scenario file")
+    root.only(("all", "scenarios", "reasons"), "part of a scenario file")
     reader = _Reader(_tables(root, "scenarios"), base, problems, known_names())
     own = reader.all()
+    above = _everywhere(root, own)
     texts = read_texts(_tables(root, "reasons"), ("reasons",), problems, built_in_texts())
     by_where = {shown_path(path): line for path, line in lines.items()}
     if problems.found:
         raise ScenarioError(_with_lines(problems.found, by_where))
+    written = {**base, **own}
+    by_name = {name: one.under(above) for name, one in written.items()} if above.any else written
     return Scenarios(
-        by_name=MappingProxyType({**base, **own}),
+        by_name=MappingProxyType(by_name),
         texts=texts,
+        written=MappingProxyType(written),
         own=frozenset(own),
+        everywhere=above,
         warnings=tuple(_with_lines(problems.odd, by_where)),
         lines=by_where,
     )
@@ -240,10 +254,34 @@ def _tables(root: Table, name: str) -> Mapping[str, Any]:
     raw = root.raw(name)
     if raw is None:
         return {}
-    inner = Table.of(
-        raw, (name,), root.problems, "[scenarios.sale]" if name == "scenarios" else "[reasons.de]"
-    )
+    inner = Table.of(raw, (name,), root.problems, _EXAMPLES[name])
     return {} if inner is None else raw
+
+
+def _everywhere(root: Table, own: Mapping[str, Scenario]) -> Everywhere:
+    """What [all] says; noted are scenarios that nothing can pass beside it, or that relax it in vain."""
+    table = Table(_tables(root, "all"), ("all",), root.problems)
+    made = everywhere(table)
+    if made.filter is None:
+        return made
+    # Not before there is a filter to read.
+    from services.ranking.filter_conflicts import refuse_conflicts
+
+    for name, scenario in own.items():
+        path: Path = ("scenarios", name)
+        mine = scenario.filter
+        for at, relaxed in enumerate(scenario.relax if "relax" in root.raw("scenarios")[name] else ()):
+            # Of a field that its own filter is not about, it was told already.
+            if relaxed in made.filter.fields() and (mine is None or relaxed in mine.fields()):
+                message = f"has no effect on the filter of [all], which is about {relaxed!r} and always holds"
+                root.problems.warn((*path, "relax", at), message)
+        if mine is not None and (together := both(made.filter, mine)) is not None:
+            try:
+                refuse_conflicts(together, "filter")
+            except FilterError as error:
+                message = f"{error} (together with the filter of [all])"
+                root.problems.add((*path, "filter"), message)
+    return made
 
 
 def _with_lines(found: Iterable[tuple[str, str]], by_where: Mapping[str, int]) -> list[Problem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from services.ranking.scenario import SEEN_REASONS, Boost, Cap, RankerUse, Scenario, SourceUse
+from services.ranking.scenario import SEEN_REASONS, Boost, Cap, Everywhere, RankerUse, Scenario, SourceUse
 from services.ranking.scenario_rules import duration_text
 
 _PLAIN: Final = ("fill_when", "at_least", "diversity", "rotate_after", "one_per_group", "series_in_order")
@@ -21,22 +21,28 @@ def scenario_json(scenario: Scenario) -> dict[str, Any]:
     optional = {
         "then": scenario.then,
         "fill": [_source(use) for use in scenario.fill],
-        "filter": None if scenario.filter is None else scenario.filter.to_json(),
+        **everywhere_json(scenario),
         "relax": list(scenario.relax),
-        "hide": {
-            word: duration_text(scenario.hide[bit])
-            for word, bit in SEEN_REASONS.items()
-            if bit in scenario.hide
-        },
-        "boosts": [_boost(boost) for boost in scenario.boosts],
         "pins": [{"item": pin.item_id, "slot": pin.slot} for pin in scenario.pins],
-        "caps": [_cap(cap) for cap in scenario.caps],
     }
     shown |= {name: value for name, value in optional.items() if value}
     for name in _PLAIN:
         if (value := getattr(scenario, name)) != getattr(default, name):
             shown[name] = value
     return shown
+
+
+def everywhere_json(rules: Everywhere | Scenario) -> dict[str, Any]:
+    """The rules that may hold everywhere, but for those that say nothing."""
+    shown = {
+        "filter": None if rules.filter is None else rules.filter.to_json(),
+        "hide": {
+            word: duration_text(rules.hide[bit]) for word, bit in SEEN_REASONS.items() if bit in rules.hide
+        },
+        "boosts": [_boost(boost) for boost in rules.boosts],
+        "caps": [_cap(cap) for cap in rules.caps],
+    }
+    return {name: value for name, value in shown.items() if value}
 
 
 def _source(use: SourceUse) -> str | dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date, time
 from typing import Any, Final, TypeVar
 
 from services.kernel.nearest import nearest
@@ -12,6 +13,7 @@ from services.ranking.toml_lines import Path
 T = TypeVar("T")
 
 MAX_PROBLEMS: Final = 20  # as many as somebody mends before looking again
+OR_MORE: Final = f"There may be more: {MAX_PROBLEMS} mistakes are told at once."
 _MAX_SHOWN: Final = 64  # characters of a wrong value
 
 
@@ -40,7 +42,8 @@ class ScenarioError(ValueError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(map(str, self.problems)))
+        more = [OR_MORE] if len(self.problems) >= MAX_PROBLEMS else []
+        super().__init__("\n".join([*map(str, self.problems), *more]))
 
 
 class Problems:
@@ -77,9 +80,21 @@ def shown_path(path: Path) -> str:
 
 
 def shown(value: object) -> str:
-    """A wrong value in an error, cut where it is long."""
-    text = repr(value)
+    """A wrong value in an error as TOML and JSON write it, but for quotes; cut where it is long."""
+    text = _spelled(value)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
+
+
+def _spelled(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_spelled, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name}: {_spelled(inner)}' for name, inner in value.items())}}}"
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return "null" if value is None else repr(value)
 
 
 def is_none_of(word: str, kind: str, names: Iterable[str]) -> str:

@@ -20,6 +20,7 @@ from services.ranking.scenario import (
     SEEN_REASONS,
     Boost,
     Cap,
+    Everywhere,
     Pin,
     Scenario,
 )
@@ -73,13 +74,15 @@ def with_values(scenario: Scenario, values: Mapping[str, Any]) -> Scenario:
     """The scenario with what `read_rules` made.
 
     The filter holds beside the scenario's own; boosts, pins and caps are added (a pin takes the place of the
-    scenario's at its slot, a cap that of the same field); the rest replaces.
+    scenario's at its slot, a cap that of the same field); the rest replaces. What holds everywhere stays.
     """
     if not values:
         return scenario
     made = dict(values)
     if "filter" in made:
         made["filter"] = both(scenario.filter, made["filter"])
+    if "hide" in made:
+        made["hide"] = scenario.everywhere.hidden_too(made["hide"])
     if "boosts" in made:
         made["boosts"] = scenario.boosts + made["boosts"]
     if pins := made.get("pins"):
@@ -87,8 +90,9 @@ def with_values(scenario: Scenario, values: Mapping[str, Any]) -> Scenario:
         kept = tuple(pin for pin in scenario.pins if pin.slot not in slots and pin.item_id not in items)
         made["pins"] = kept + pins
     if caps := made.get("caps"):
-        fields = {cap.field for cap in caps}
-        made["caps"] = tuple(cap for cap in scenario.caps if cap.field not in fields) + caps
+        fields, kept_caps = {cap.field for cap in caps}, scenario.everywhere.caps
+        still = (cap for cap in scenario.caps if cap.field not in fields or cap in kept_caps)
+        made["caps"] = (*still, *caps)
     return replace(scenario, **made)
 
 
@@ -98,6 +102,14 @@ def rule_values(table: Table, start: Scenario) -> dict[str, Any]:
     return {name: read(table, name, start) for name, read in ways.items() if name in table}
 
 
+def everywhere(table: Table) -> Everywhere:
+    """What holds in every scenario: rules that add to whatever a scenario and a request say."""
+    table.only(EVERYWHERE, "key of [all], whose rules hold beside those of each scenario")
+    ways, blank = rule_readers(), Scenario("")
+    return Everywhere(**{name: ways[name](table, name, blank) for name in EVERYWHERE if name in table})
+
+
+EVERYWHERE: Final = ("filter", "hide", "boosts", "caps")
 RULES: Final = (
     *("filter", "relax", "at_least", "hide", "boosts", "pins", "caps"),
     *("diversity", "rotate_after", "one_per_group", "series_in_order"),
@@ -154,7 +166,7 @@ def hide(table: Table, name: str, default: Mapping[int, float]) -> Mapping[int, 
             continue
         value_s = seconds(inner.raw(word))
         if value_s is None:
-            example = f"{inner.raw(word)}d" if isinstance(inner.raw(word), int) else "30d"
+            example = f"{inner.raw(word)}d" if type(inner.raw(word)) is int else "30d"
             inner.wrong(
                 word,
                 f'must be a duration like "{example}", "12h" or "45m" (at most "{_MAX_DAYS}d"), or "always", '

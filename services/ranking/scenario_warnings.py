@@ -25,12 +25,22 @@ def columns_to_make(scenarios: Iterable[Scenario], catalogue: Catalogue) -> list
     return catalogue.columns.absent(Filter(All(tuple(roots)))) if roots else []
 
 
-def warnings_of(scenario: Scenario, scenarios: Scenarios, catalogue: Catalogue) -> Iterator[Problem]:
+def rules_of_file(scenarios: Scenarios) -> Iterator[tuple[str, Scenario]]:
+    """(where it stands, its rules): [all], and the deployment's own scenarios as they are written."""
+    if scenarios.everywhere.any:
+        yield "all", Scenario("all").under(scenarios.everywhere)
+    for name, scenario in scenarios.written.items():
+        if name in scenarios.own:
+            yield f"scenarios.{name}", scenario
+
+
+def warnings_of(
+    root: str, scenario: Scenario, scenarios: Scenarios, catalogue: Catalogue
+) -> Iterator[Problem]:
     """Pinned items that are not there, values and properties that no item has, filters that let nothing in.
 
     On the thread that ranks; a filter takes some tenths of a millisecond at 100,000 items.
     """
-    root = f"scenarios.{scenario.name}"
 
     def warning(where: str, message: str) -> Problem:
         return Problem(where, message, scenarios.line(where))

@@ -54,6 +54,6 @@ CHECK_OF_SCENARIOS: dict[str, Any] = {
     },
     "responses": answers(
         "`ok`, and what is wrong or odd, each with its line",
-        {"ok": False, "own": [], "problems": [_WHERE], "warnings": []},
+        {"ok": False, "all": {}, "own": [], "problems": [_WHERE], "warnings": []},
     ),
 }

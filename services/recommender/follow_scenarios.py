@@ -15,7 +15,7 @@ from services.kernel.settings import SettingsError
 from services.ranking.catalogue import Catalogue
 from services.ranking.scenario import Scenario
 from services.ranking.scenario_file import MAX_FILE_BYTES, Scenarios, built_in_scenarios, read_file
-from services.ranking.scenario_problems import Problem, ScenarioError
+from services.ranking.scenario_problems import MAX_PROBLEMS, Problem, ScenarioError
 from services.ranking.scenario_warnings import columns_to_make
 
 log = logging.getLogger(__name__)
@@ -181,9 +181,9 @@ def _content(file: Path) -> bytes:
 def _reason(error: Exception) -> str:
     if isinstance(error, ScenarioError):
         found = len(error.problems)
-        return f"{found} mistake{'s' if found > 1 else ''}\n" + "\n".join(
-            f"  {one}" for one in error.problems
-        )
+        more = " or more" if found >= MAX_PROBLEMS else ""
+        lines = "\n".join(f"  {one}" for one in error.problems)
+        return f"{found} mistake{'s' if found > 1 else ''}{more}\n{lines}"
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, OSError):

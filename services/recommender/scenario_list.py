@@ -10,22 +10,25 @@ from typing import Any
 
 from services.ranking.rankers import RANKERS
 from services.ranking.scenario_file import Scenarios, read_file
-from services.ranking.scenario_json import scenario_json
+from services.ranking.scenario_json import everywhere_json, scenario_json
 from services.ranking.scenario_problems import Problem, ScenarioError
-from services.ranking.scenario_warnings import MAX_WARNINGS, warnings_of
+from services.ranking.scenario_warnings import MAX_WARNINGS, rules_of_file, warnings_of
 from services.ranking.sources import SOURCES
 from services.recommender.follow_scenarios import ScenariosFollower
 from services.recommender.state import State
 
 
 async def describe_scenarios(state: State) -> dict[str, Any]:
-    """All scenarios in JSON, what they may be made of, the file (None: there is none), its warnings."""
+    """What holds in all scenarios, each of them in JSON as it is written, what they may be made of, the file
+    (None: there is none), its warnings.
+    """
     follower = state.scenarios
     scenarios = follower.current
     return {
+        "all": everywhere_json(scenarios.everywhere),
         "scenarios": [
             {"scenario": name, "own": name in scenarios.own, **scenario_json(scenario)}
-            for name, scenario in scenarios.by_name.items()
+            for name, scenario in scenarios.written.items()
         ],
         "sources": {name: source.text for name, source in SOURCES.items()},
         "rankers": {name: ranker.text for name, ranker in RANKERS.items()},
@@ -42,12 +45,19 @@ async def check_scenarios(state: State, content: bytes) -> dict[str, Any]:
     except ScenarioError as error:
         return {
             "ok": False,
+            "all": {},
             "own": [],
             "problems": [problem.to_json() for problem in error.problems],
             "warnings": [],
         }
     warnings = [warning.to_json() for warning in await warnings_about(state, made)]
-    return {"ok": True, "own": sorted(made.own), "problems": [], "warnings": warnings}
+    return {
+        "ok": True,
+        "all": everywhere_json(made.everywhere),
+        "own": sorted(made.own),
+        "problems": [],
+        "warnings": warnings,
+    }
 
 
 async def warnings_about(state: State, scenarios: Scenarios) -> list[Problem]:
@@ -60,10 +70,10 @@ async def warnings_about(state: State, scenarios: Scenarios) -> list[Problem]:
     catalogue = state.catalogue.catalogue
     if not state.catalogue.loaded or not len(catalogue):
         return found
-    own = [scenarios.by_name[name] for name in scenarios.by_name if name in scenarios.own]
-    await state.have_columns(own)
-    for scenario in own:
-        found += warnings_of(scenario, scenarios, catalogue)
+    own = list(rules_of_file(scenarios))
+    await state.have_columns([scenario for _, scenario in own])
+    for root, scenario in own:
+        found += warnings_of(root, scenario, scenarios, catalogue)
         if len(found) >= MAX_WARNINGS:
             return found[:MAX_WARNINGS]
         await asyncio.sleep(0)

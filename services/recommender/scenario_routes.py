@@ -17,6 +17,7 @@ from services.recommender.state import State
 MAX_HELD_BYTES: Final = 4 << 20  # scenario files being read at once; one is 256 KB at most
 NO_STORE: Final = {"cache-control": "no-store"}
 EXAMPLE: Final[dict[str, Any]] = {
+    "all": {"filter": {"properties.territories": ["$context.country?", "WORLD"]}},
     "scenarios": [
         {
             "scenario": "sale",

@@ -80,6 +80,28 @@ def test_a_new_version_serves_without_a_restart(client: httpx.Client, file: Path
     assert f'freshet_scenario_info{{version="{after["file"]["version"]}"}} 1.0' in client.get("/metrics").text
 
 
+def test_what_holds_in_every_list(client: httpx.Client, file: Path) -> None:
+    def shelves(**asked: Any) -> set[str]:
+        answer = client.get("/recommend", params={"n": 20, "fields": "categories", **asked})
+        assert answer.status_code == 200, answer.text
+        return {path for item in answer.json()["items"] for path, *_ in [item["categories"][0][-1:]]}
+
+    names = [entry["scenario"] for entry in facts(client)["scenarios"]]
+    assert facts(client)["all"] == {}
+    assert len(shelves(scenario="trending")) > 1
+    file.write_text('[all]\nfilter = { categories = "Food > Bread" }\n' + SHELF.replace("Cheese", "Bread"))
+    eventually(lambda: shelves(scenario="trending") == {"Bread"}, why="it holds in a scenario of Freshet's")
+    for name in names:
+        assert shelves(scenario=name, item_id="p8") <= {"Bread"}, name
+    asked = {"relax": ["categories"], "at_least": 20}
+    assert client.post("/recommend", json=asked).status_code == 422
+    told = facts(client)
+    assert told["all"] == {"filter": {"categories": "Food > Bread"}}
+    assert "filter" not in told["scenarios"][0]
+    listed = freshet("list", "--url", str(client.base_url))
+    assert 'in all of them:\n  filter {"categories": "Food > Bread"}' in listed.stdout
+
+
 def test_a_bad_version_leaves_the_old_one_serving_and_is_named(client: httpx.Client, file: Path) -> None:
     file.write_text(BREAD.replace("trending", "trendign").replace('"brand"', '"bramd"'))
     problem = eventually(lambda: facts(client)["file"]["problem"], why="the mistakes are told")
@@ -151,6 +173,7 @@ def test_a_file_is_checked_before_it_is_used(client: httpx.Client, tmp_path: Pat
     assert told.returncode == 0
     assert json.loads(told.stdout) == {
         "ok": True,
+        "all": {},
         "own": ["shelf"],
         "problems": [],
         "warnings": [],

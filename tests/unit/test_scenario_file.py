@@ -255,6 +255,22 @@ def test_a_mistake_is_named(text: str, said: str) -> None:
 def test_no_more_than_twenty_mistakes_are_told() -> None:
     text = "".join(f"[scenarios.a{n}]\nwrong = 1\n" for n in range(30))
     assert len(problems_of(text)) == MAX_PROBLEMS
+    with pytest.raises(ScenarioError, match=r"There may be more: 20 mistakes are told at once\.$"):
+        read_scenarios(text)
+
+
+def test_wrong_values_are_written_as_toml_writes_them() -> None:
+    text = """
+[scenarios.a]
+sources = ["trending"]
+diversity = true
+hide = { bought = false }
+at_least = [true, 1979-05-27]
+"""
+    told = problems_of(text)
+    assert told[0] == "line 4: scenarios.a.diversity: must be a number from 0 to 1, not true"
+    assert told[1].endswith('a duration like "30d", "12h" or "45m" (at most "3650d"), or "always", not false')
+    assert told[2].endswith("must be a whole number from 1 to 200, not [true, 1979-05-27]")
 
 
 def test_what_can_be_used_but_is_hardly_meant_so_is_a_warning() -> None:
