@@ -7,9 +7,10 @@ left out rather than the event, as the client hears "success" either way.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
+
+import msgspec
 
 from services.ingest.segment_events import (
     EVENTS,
@@ -49,13 +50,12 @@ _DESKTOPS: Final = frozenset({"windows", "macos", "linux", "chrome os", "chromiu
 _PRODUCT: Final = "product_id, sku or id"
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """What is said once for all messages of a request. Times are Unix ms."""
 
     received_at_ms: int
     sent_at: Any = None
-    context: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 def translate(message: object, kind: object, envelope: Envelope, types: EventTypes) -> Call:

@@ -6,15 +6,15 @@ The names are those of Segment's e-commerce (version 2 and 1), video, mobile and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal
+
+import msgspec
 
 About = Literal["product", "products", "asset", "playback", "nobody's item"]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True):
     """The event type that a Segment event becomes, and where its properties name the item.
 
     "product" and "products": the properties themselves, or the list `products`, whichever is there (this word

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 from prometheus_client import Counter
 
 from services.kernel.ids import IdError, read_id
@@ -24,8 +24,7 @@ _CURRENCY_LETTERS: Final = 3
 _MAX_QUANTITY: Final = 1e6
 
 
-@dataclass(frozen=True, slots=True)
-class Unused:
+class Unused(msgspec.Struct, frozen=True):
     """Why a call did not reach the log. `outcome` is one of a closed set, `name` is the event's.
 
     Of an unknown name, `known` are those that may have been meant: the nearest is looked for when somebody is
@@ -43,12 +42,11 @@ class Unused:
         return f"{self.message}; the nearest is {near!r}" if near else self.message
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """One call: the events that it becomes, as `parse_event` takes them, or why none."""
 
     kind: str
-    events: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = msgspec.field(default_factory=list)
     unused: Unused | None = None
 
 
