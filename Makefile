@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BENCHES := $(subst _,-,$(patsubst benchmarks/%.py,bench-%,$(filter-out benchmarks/_%,$(wildcard benchmarks/[a-z]*.py))))
 
-.PHONY: help images constraints test-compose run train evaluate test check check-deploy check-cluster test-cluster format bench chaos clean $(BENCHES)
+.PHONY: help images constraints test-compose run train evaluate test check check-deploy check-cluster test-cluster format bench chaos clients clean $(BENCHES)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -78,6 +78,12 @@ constraints: ## pin what the images carry to what is newest now
 
 test-compose: $(VENV)/.dev ## docker compose up in a real engine, containers killed one by one; takes it down again
 	@$(BIN)/python -m tests.compose $(ARGS)
+
+clients: $(VENV)/.dev ## build clients/python and clients/js into dist/, as they are published
+	@rm -rf dist/clients && mkdir -p dist/clients
+	@cd clients/python && ../../$(BIN)/python -m hatchling build --directory ../../dist/clients >/dev/null
+	@cd clients/js && npm pack --silent --pack-destination ../../dist/clients >/dev/null
+	@ls -l dist/clients
 
 clean: ## remove the virtual environment and caches (never the data under .freshet)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -55,7 +55,7 @@ def test_there_is_something_to_check() -> None:
 def test_files_are_short() -> None:
     long = {
         str(path.relative_to(ROOT)): lines
-        for path in python_files("services", "tests", "benchmarks")
+        for path in python_files("services", "tests", "benchmarks", "clients")
         if (lines := path.read_text(encoding="utf-8").count("\n")) > FILE_LINES_MAX
     }
     assert not long, f"over {FILE_LINES_MAX} lines, split by what they hold: {long}"
@@ -64,7 +64,7 @@ def test_files_are_short() -> None:
 def test_functions_are_short() -> None:
     long = [
         f"{place(path, node.lineno)} {node.name}: {lines}"
-        for path in python_files("services", "tests", "benchmarks")
+        for path in python_files("services", "tests", "benchmarks", "clients")
         for node in functions(path)
         if (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > FUNCTION_LINES_MAX
     ]
@@ -74,7 +74,7 @@ def test_functions_are_short() -> None:
 def test_names_say_what_is_inside() -> None:
     vague = [
         str(path.relative_to(ROOT))
-        for path in python_files("services", "tests", "benchmarks")
+        for path in python_files("services", "tests", "benchmarks", "clients")
         if VAGUE_NAMES & {path.stem, path.parent.name}
     ]
     assert not vague, f"name the noun inside instead: {vague}"
@@ -83,14 +83,14 @@ def test_names_say_what_is_inside() -> None:
 def test_quantities_name_their_unit() -> None:
     bare = [
         f"{place(path, argument.lineno)} {argument.arg}"
-        for path in python_files("services")
+        for path in python_files("services", "clients")
         for node in functions(path)
         for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
         if QUANTITY.search(argument.arg) and argument.arg not in FOREIGN_NAMES
     ]
     bare += [
         f"{place(path, node.lineno)} {node.target.id}"
-        for path in python_files("services")
+        for path in python_files("services", "clients")
         for node in ast.walk(tree_of(path))
         if isinstance(node, ast.AnnAssign)
         and isinstance(node.target, ast.Name)
@@ -101,7 +101,7 @@ def test_quantities_name_their_unit() -> None:
 
 def test_public_parts_have_docstrings() -> None:
     silent = []
-    for path in python_files("services"):
+    for path in python_files("services", "clients"):
         module = tree_of(path)
         if path.read_text(encoding="utf-8").strip() and not ast.get_docstring(module):
             silent.append(place(path, 1))
@@ -116,7 +116,7 @@ def test_public_parts_have_docstrings() -> None:
 def test_nothing_is_left_undone() -> None:
     marks = [
         place(path, number)
-        for path in python_files("services", "benchmarks")
+        for path in python_files("services", "benchmarks", "clients")
         for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1)
         if re.search(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError", line)
     ]
