@@ -15,8 +15,9 @@ const PRICES = [["", "Any price"], ["..2", "Up to 2"], ["2..5", "2 to 5"], ["5..
 
 export class Browse {
   /** `filter` holds for all of it. */
-  constructor({ title, filter, card = productCard, kind = "", departments = true, prices = true }) {
+  constructor({ title, filter, card = productCard, kind = "", departments = true, prices = true, unit = "products" }) {
     this.filter = filter;
+    this.unit = unit;
     this.row = new Row({ title, card, kind: `grid ${kind}`, empty: "Nothing matches. Choose another department or price.", waiting: 12 });
     this.wanted = { department: "", price: "", scenario: "for_you" };
     this.chips = h("div", { class: "chips", role: "group", "aria-label": "Departments" });
@@ -108,7 +109,7 @@ export class Browse {
     if (!answer || this.question !== asked) return;
     this.row.show(answer.items, answer.recommendation_id);
     const matched = answer.filter?.matched;
-    this.row.retitle(this.row.heading.textContent, matched === undefined ? "" : `${count(matched)} products`);
+    this.row.retitle(this.row.heading.textContent, matched === undefined ? "" : `${count(matched)} ${this.unit}`);
     this.turn(answer);
   }
 

@@ -30,7 +30,7 @@ export function poster(item, label = "") {
   const colours = [`hsl(${hue} 44% 34%)`, `hsl(${second} 62% 58%)`, `hsl(${second} 50% 78%)`];
   const scene = SCENES[(seed >>> 5) % SCENES.length](...colours, 22 + (seed % 46));
   const lines = broken((series ?? title).toUpperCase());
-  const size = Math.min(12, 82 / (Math.max(...lines.map((line) => line.length)) * 0.66));
+  const size = Math.min(11, 78 / (Math.max(...lines.map((line) => line.length)) * 0.8));
   const foot = series ? `CHAPTER ${item.group_order}` : `${item.properties?.year ?? kind.toUpperCase()}`;
   const text = (content, y, attributes) =>
     s("text", { x: 45, y, "text-anchor": "middle", "font-family": "Georgia, 'DejaVu Serif', serif", ...attributes }, content);

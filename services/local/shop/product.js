@@ -10,15 +10,15 @@ let opened = null; // { item, recommendationId } of the card that was clicked: s
 
 addEventListener("opened", ({ detail }) => (opened = detail));
 
-/** Shows the product in `stage`, and posts that it was looked at. */
-export async function showProduct(stage, itemId) {
+/** Shows the product in `stage` with `aside` at its right, and posts that it was looked at. */
+export async function showProduct(stage, itemId, aside) {
   const known = opened?.item.item_id === itemId ? opened : null;
   opened = null;
   const recommendation_id = known?.recommendationId;
   const looked = (item) => track({ event_type: "view", item_id: itemId, recommendation_id }, `Viewed: ${titleOf(item)}`);
   if (known) {
     looked(known.item);
-    stage.replaceChildren(product(known.item, recommendation_id));
+    stage.replaceChildren(product(known.item, recommendation_id, aside));
     return;
   }
   stage.replaceChildren(h("section", { class: "product" }, h("h1", { tabindex: "-1" }, "…")));
@@ -31,14 +31,14 @@ export async function showProduct(stage, itemId) {
     return;
   }
   looked(item);
-  stage.replaceChildren(product(item));
+  stage.replaceChildren(product(item, undefined, aside));
   document.title = `${titleOf(item)} – Freshet`;
 }
 
 const missing = (error) =>
   h("section", { class: "notice" }, h("h1", { tabindex: "-1" }, error.status === 404 ? "No such product" : "This product cannot be shown now"), h("p", {}, error.message), h("p", {}, h("a", { href: "/" }, "Back to the shop")));
 
-function product(item, recommendationId) {
+function product(item, recommendationId, aside) {
   const facts = [
     ["Shelf", (item.categories ?? []).map(path).join(", ")],
     ["Brand", item.brand],
@@ -62,5 +62,6 @@ function product(item, recommendationId) {
         h("button", { class: "like", onclick: ({ currentTarget }) => (currentTarget.classList.add("liked"), like(item, recommendationId)) }, h("span", { "aria-hidden": "true" }, "♥ "), "Like"),
       ),
     ),
+    aside,
   );
 }

@@ -69,7 +69,7 @@ export function mountShop(main, parameters) {
     if (itemId) {
       similar.clear();
       together.clear();
-      showProduct(stage, itemId);
+      showProduct(stage, itemId, profile.element);
       live.setRows(productRowsOf(itemId));
     } else {
       if (now.has("cart")) showCart(stage);

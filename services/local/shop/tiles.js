@@ -74,7 +74,7 @@ export function tile(item, label = "") {
   if (LABEL[category[0]]) return poster(item, label);
   const title = item.title || item.item_id;
   const words = `${category.join(" ")} ${title}`.toLowerCase();
-  const seed = hash(title);
+  const seed = hash(title + item.item_id); // many products of a shop have one title
   const [, name, shelfHue] = SHELVES.find(([pattern]) => pattern.test(words)) ?? [null, "basket", hash(category.join()) % 360];
   const hue = (shelfHue + (seed % 47) - 23 + 360) % 360;
   const other = (hue + [150, 180, 40, 320][(seed >>> 6) & 3]) % 360;

@@ -60,7 +60,10 @@ export async function track(event, label) {
     one.accepted = performance.now() - one.began;
     one.position = answer.positions[0];
     const before = lists.find((list) => list.at > one.began && reaches(list.position, one.position));
-    if (before) one.written = one.shown = before.at - one.began;
+    if (before) {
+      one.written = one.shown = before.at - one.began;
+      one.accepted = Math.min(one.accepted, one.shown); // the list overtook the 202: it was accepted by then
+    }
     step(one);
     const after = { after: one.position, n: 1, scenario: "recently_viewed" };
     const fresh = await call(`/recommend/${encodeURIComponent(whole.user_id)}?${query(after)}`);

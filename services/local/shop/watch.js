@@ -6,6 +6,7 @@ import { titleOf } from "./card.js";
 import { h } from "./dom.js";
 import { LivePage, FIELDS } from "./live.js";
 import { Player } from "./player.js";
+import { ProfilePanel } from "./profile.js";
 import { Row } from "./row.js";
 import { tile } from "./tiles.js";
 import { cameWith } from "./track.js";
@@ -21,10 +22,11 @@ export function mountWatch(main, parameters) {
   const going = row({ title: "Continue watching", live: true, waiting: 0, empty: "Nothing begun. Play something and leave it: it waits here, and after a chapter the next one does." });
   const forYou = row({ title: "For you" });
   const recent = row({ title: "Recently watched", hidden: true, waiting: 0 });
-  const browse = new Browse({ title: "All films and serials", filter: FILTER, card: filmCard, kind: "films", departments: false, prices: false });
+  const browse = new Browse({ title: "All films and serials", filter: FILTER, card: filmCard, kind: "films", departments: false, prices: false, unit: "titles" });
   const stage = h("div", { class: "stage" });
   const page = h("div", {}, stage, going.element, forYou.element, recent.element, browse.element);
   main.replaceChildren(page);
+  const profile = new ProfilePanel();
   let player = null;
 
   const live = new LivePage({
@@ -34,7 +36,10 @@ export function mountWatch(main, parameters) {
       { scenario: "recently_viewed", n: 12, row: recent, only: (item) => item.reason.code === "recently_viewed" },
     ],
     filter: FILTER,
-    onChange: (list) => player?.offer(list.items),
+    onChange: (list) => {
+      player?.offer(list.items);
+      profile.refresh();
+    },
   });
 
   async function update(now) {
@@ -42,7 +47,7 @@ export function mountWatch(main, parameters) {
     player?.close();
     player = null;
     if (!filmId) {
-      stage.replaceChildren(welcome());
+      stage.replaceChildren(welcome(profile));
       return;
     }
     const asked = query({ scenario: "continue_watching", filter: FILTER, n: 12, fields: "title" });
@@ -77,11 +82,12 @@ export function mountWatch(main, parameters) {
   };
 }
 
-const welcome = () =>
+const welcome = (profile) =>
   h(
     "section",
     { class: "welcome", "aria-labelledby": "welcome" },
     h("div", {}, h("h1", { id: "welcome", tabindex: "-1" }, "Leave a film. It waits for you."), h("p", { class: "lead" }, "The player is a stand-in: a drawn reel without a picture. What it reports is real: started, how far, finished. Continue watching follows it, and brings the next chapter of a serial.")),
+    profile.element,
   );
 
 const noFilms = () =>
