@@ -58,7 +58,7 @@ EVENT: Final[Schema] = {
         "progress": _of(
             "number",
             "of `video_progress`: how far the video has run, 0 to 1; from 0.95 on it is finished, and leaves "
-            "`continue_watching`",
+            "`continue_watching`; absent: `value`, where that lies between 0 and 1",
             0.4,
             minimum=0,
             maximum=1,

@@ -93,6 +93,8 @@ def _details(fields: dict[str, Any], event_type: str) -> dict[str, Any]:
         if "value" not in details:
             raise EventError("missing_rating", "rating is missing; send a number from 0 to 5")
         details["rating"] = _number(0, _MAX_RATING)("value", fields["value"])
+    if event_type == "video_progress" and "progress" not in details and 0 <= details.get("value", -1) <= 1:
+        details["progress"] = details["value"]
     unknown = fields.keys() - _KNOWN
     if unknown or "properties" in fields:
         given = fields.get("properties", {})

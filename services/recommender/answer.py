@@ -30,6 +30,7 @@ from services.ranking.state import RankedItem, Ranking, RankingState, RankReques
 from services.recommender.batching import BusyError
 from services.recommender.cursor import next_cursor
 from services.recommender.deadline import Deadline, LateError, within
+from services.recommender.notes import notes_of
 from services.recommender.profiles import all_alive, rules_of, view_of
 from services.recommender.query import Query, QueryError, Row
 from services.recommender.state import State, now_ms
@@ -343,7 +344,9 @@ def _shape(state: State, row: Row, ranking: Ranking, query: Query, names: dict[i
             shaped.update({name: getattr(item, name, None) for name in query.fields})
         items.append(shaped)
     release = ranking.release or ""
-    more = {} if ranking.filter is None else {"filter": ranking.filter}
+    more: dict[str, Any] = {} if ranking.filter is None else {"filter": ranking.filter}
+    if notes := notes_of(query, row, catalogue):
+        more["notes"] = notes
     return {
         "id": row.id,
         "items": items,

@@ -273,6 +273,11 @@ _ANSWER: Final = _of(
             "what the filter did: `matched` items of the catalogue pass; `relaxed` fields were dropped; "
             "`unknown` values no item has, with the nearest one; `missing` variables the request lacks",
         ),
+        "notes": _of(
+            "array",
+            "where the request names items that are not in the catalogue: an `item_id`, or `pins`",
+            items=_of("object", properties={name: _of("string") for name in ("field", "value", "problem")}),
+        ),
         "next_cursor": _of(["string", "null"], "asks for the next page; null at the end"),
         "recommendation_id": _text("send it with the events that this list leads to"),
         "strategy": _text(

@@ -15,6 +15,7 @@ from services.recommender.parse_values import (
     ids_of,
     only,
     optional_id,
+    unknown,
     wrong,
 )
 from services.recommender.query import MAX_EXCLUDE, Query, QueryError
@@ -23,6 +24,7 @@ MAX_USERS: Final = 1000  # some seconds of one core; a call that breaks off is n
 _EXAMPLE: Final = '{"user_ids": ["u_12345", "u_67890"], "n": 5}'
 BATCH_NAMES: Final = COMMON_NAMES | {"user_ids", "users"}
 _USER_NAMES: Final = frozenset({"user_id", "anonymous_id", "item_id", "context", "exclude"})
+_OF_THE_CALL: Final = COMMON_NAMES - _USER_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ def from_batch(body: bytes, fields: frozenset[str], scenarios: Scenarios) -> Bat
         raise QueryError(422, "invalid_body", detail)
     name = "users" if given.get("user_ids") is None else "user_ids"
     raws = array(given, name, MAX_USERS)
+    if not raws:
+        raise QueryError(422, "invalid_body", f"{name}: is empty; name whom to answer for, like {_EXAMPLE}")
     entries = [(f"{name}[{at}]", raw) for at, raw in enumerate(raws)]
     return Batch(common_of(given, fields, scenarios), entries)
 
@@ -85,6 +89,10 @@ def _asked(query: Query, name: str, raw: object) -> Asked:
 def _question(query: Query, name: str, raw: object) -> Asked:
     if not isinstance(raw, dict):
         wrong(name, 'an object like {"user_id": "u_12345", "context": {"country": "PT"}}')
+    for given in raw:
+        if given in _OF_THE_CALL:
+            hint = f"it holds for the whole call: write it beside `{name.partition('[')[0]}`."
+            unknown(f"field of {name}", given, _USER_NAMES, hint)
     only(raw, _USER_NAMES, name)
     user_id, anonymous_id = optional_id(raw, "user_id", name), optional_id(raw, "anonymous_id", name)
     if user_id is None and anonymous_id is None:

@@ -107,6 +107,16 @@ def test_a_rating_may_stand_in_value() -> None:
     assert code_of({**SMALL, "event_type": "rating", "value": 40}) == "invalid_value"
 
 
+def test_progress_may_stand_in_value_where_it_lies_between_0_and_1() -> None:
+    def progress(**fields: object) -> float | None:
+        return parse_event({**SMALL, "event_type": "video_progress", **fields}, NOW_MS, TYPES).progress
+
+    assert [progress(value=value) for value in (0, 0.4, 1)] == [0, 0.4, 1]
+    assert progress(value=0.4, progress=0.6) == 0.6
+    assert [progress(value=value) for value in (-1, 1.5, 640)] == [None, None, None]  # seconds, or what else
+    assert parse_event({**SMALL, "event_type": "view", "value": 0.4}, NOW_MS, TYPES).progress is None
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [

@@ -113,8 +113,11 @@ def test_what_is_wrong_with_all_of_it_is_told_before_anything_is_answered(
     assert said in error.value.detail
 
 
-def test_nobody_is_no_mistake() -> None:
-    assert batch({"user_ids": []}).lines == []
+def test_a_batch_for_nobody_is_a_mistake() -> None:
+    for name in ("user_ids", "users"):
+        with pytest.raises(QueryError, match=f"{name}: is empty; name whom to answer for") as caught:
+            batch({name: []})
+        assert caught.value.status == 422
 
 
 def test_users_of_a_batch_wait_for_who_waits_for_an_answer() -> None:
@@ -164,3 +167,16 @@ async def _many() -> None:
 
     await asyncio.gather(*(one() for _ in range(20)))
     assert most == AT_ONCE
+
+
+def test_what_holds_for_the_whole_call_is_not_said_of_one_user() -> None:
+    (line,) = batch({"users": [{"user_id": "a", "n": 3}]}).lines
+    assert isinstance(line.query, QueryError)
+    assert (
+        "'n' is no field of users[0]; it holds for the whole call: write it beside `users`."
+        in line.query.detail
+    )
+    assert "did you mean" not in line.query.detail
+    (line,) = batch({"users": [{"usr_id": "a"}]}).lines
+    assert isinstance(line.query, QueryError)
+    assert "did you mean 'user_id'?" in line.query.detail

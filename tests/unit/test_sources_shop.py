@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from services.kernel.covisits import bought_row_key
-from services.kernel.event_type import EventType
+from services.kernel.event_type import DEFAULT_WEIGHTS, EventType
 from services.kernel.ids import item_key
 from services.kernel.item import Item
 from services.kernel.segments import segment_key
@@ -119,8 +119,8 @@ DE, FR, PHONE = {"country": "DE"}, {"country": "fr"}, {"device": "iPhone"}
 def test_a_country_and_a_device_have_lists_of_their_own(state: RankingState, shop_items: list[Item]) -> None:
     beer, wine, snack, *rest = names(shop_items, 8)
     segments = {
-        "country=DE": {beer: 40.0, rest[0]: 8.0, "in no catalogue": 99.0},
-        "country=FR": {wine: 30.0, rest[0]: 9.0},
+        "country=DE": {beer: 40.0, rest[0]: 12.0, "in no catalogue": 99.0},
+        "country=FR": {wine: 30.0, rest[0]: 11.0},
         "device=mobile": {snack: 60.0, rest[0]: 20.0},
     }
     everywhere = dict.fromkeys(rest, 50.0)
@@ -147,10 +147,15 @@ def test_a_country_and_a_device_have_lists_of_their_own(state: RankingState, sho
     assert segment_key("country=DE") not in rows_read(None, asked("for_you"))
 
 
-def test_what_was_viewed_once_is_not_popular_anywhere(state: RankingState, shop_items: list[Item]) -> None:
+def test_what_one_customer_bought_is_not_popular_anywhere(
+    state: RankingState, shop_items: list[Item]
+) -> None:
     once, often = names(shop_items, 2)
+    weight = DEFAULT_WEIGHTS.__getitem__
+    one_customer = sum(map(weight, ("view", "cart_add", "purchase")))
+    assert one_customer < HERE_WEIGHT_MIN < 2 * weight("purchase")
     state.aggregates = aggregates_of(
-        {once: 1.0}, segments={"country=DE": {once: 1.0, often: HERE_WEIGHT_MIN + 0.01}}
+        {once: 1.0}, segments={"country=DE": {once: one_customer, often: 2 * weight("purchase") - 0.1}}
     )
     found = answer(state, None, asked("for_you", context=DE, n=5))
     assert [item.item_id for item in found.items if item.reason.code == "popular_here"] == [often]
