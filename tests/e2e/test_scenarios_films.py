@@ -89,6 +89,65 @@ def test_the_end_of_a_serial(cinema: FreshetProcess) -> None:
     assert continued(viewer) == [following("phantom-empire-02", "phantom-empire-01")]
 
 
+SERIALS = ("fantomas", "les-vampires", "judex", "phantom-empire")
+
+
+def chapters(items: list[dict[str, Any]]) -> list[str]:
+    return sorted(one for one in ids(items) if one.rpartition("-")[0] in SERIALS)
+
+
+def test_a_serial_is_shown_from_where_its_viewer_is(cinema: FreshetProcess) -> None:
+    """Somebody new sees first chapters, a viewer the next; of what is ignored no other chapter comes up."""
+    firsts = sorted(f"{serial}-01" for serial in SERIALS)
+    viewer = Person(cinema, "musidora")
+    assert chapters(viewer.asks("for_you", n=100)) == firsts
+    assert set(chapters(viewer.asks("similar", n=100, item_id=METROPOLIS))) <= set(firsts)
+    for number in (1, 2):
+        viewer.does("video_start", vampires(number))
+        viewer.does("video_complete", vampires(number))
+    shown = viewer.asks("for_you", n=100)
+    assert chapters(shown) == sorted([*firsts[:2], vampires(3), firsts[3]])
+    assert continued(viewer)[0] == following(vampires(3), vampires(2))
+    assert vampires(3) in ids(viewer.asks("similar", n=100, item_id="fantomas-03"))
+    for _ in range(4):
+        viewer.does("impression", items=[item["item_id"] for item in shown[:20]])
+    assert chapters(viewer.asks("for_you", n=100)) == chapters(shown)
+    viewer.does("video_progress", "judex-05", value=0.5)  # in the middle, by a player that says it so
+    assert chapters(viewer.asks("for_you", n=100)) == ["fantomas-01", "judex-05", vampires(3), firsts[3]]
+    assert going("judex-05", 0.5) in continued(viewer)
+    every = viewer.asks("popular", n=100, filter="categories:Serials")
+    assert len(chapters(every)) == len(SERIALS)
+    body = {
+        "user_id": viewer.user_id,
+        "series_in_order": False,
+        "n": 100,
+        "candidates": [vampires(9), vampires(3)],
+    }
+    status, answer = cinema.call("POST", "/recommend", {**body, "one_per_group": False})
+    assert (status, len(answer["items"])) == (200, 2)
+
+
+def test_a_first_chapter_that_may_not_be_shown_gives_way(cinema: FreshetProcess) -> None:
+    viewer = Person(cinema, "newcomer")
+    cinema.call("PATCH", "/items/fantomas-01", {"available": False})
+    becomes(lambda: chapters(viewer.asks("for_you", n=100))[0], "fantomas-02")
+    cinema.call("PATCH", "/items/fantomas-01", {"available": True})
+    becomes(lambda: chapters(viewer.asks("for_you", n=100))[0], "fantomas-01")
+
+
+def test_items_of_a_request_that_are_not_there_are_named(cinema: FreshetProcess) -> None:
+    answer = cinema.get("/recommend?scenario=similar&item_id=Metropolis")
+    assert [note["problem"] for note in answer["notes"]] == [
+        "item_id: no item 'Metropolis' is in the catalogue; did you mean 'metropolis'?"
+    ]
+    assert answer["items"]
+    pins = [{"item": "nosferatu", "slot": 1}, {"item": "nosferatoo", "slot": 2}]
+    status, answer = cinema.call("POST", "/recommend", {"pins": pins})
+    assert (status, ids(answer["items"])[0]) == (200, "nosferatu")
+    assert [(note["field"], note["value"]) for note in answer["notes"]] == [("pins", "nosferatoo")]
+    assert "notes" not in cinema.get("/recommend?scenario=similar&item_id=metropolis")
+
+
 def test_a_player_that_is_late_and_a_film_seen_twice(cinema: FreshetProcess) -> None:
     viewer, now_s = Person(cinema, "buster"), int(time.time())
     viewer.does("video_progress", GENERAL, progress=0.5, timestamp=now_s - 100)
