@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from tests.browser.shop_visit import NARROW, WIDE, Visit
 from tests.e2e.running import FreshetProcess, eventually
@@ -177,8 +177,10 @@ def test_visitors_and_their_context(page: Page, freshet: FreshetProcess) -> None
     page.locator("summary").press("Escape")
     with page.expect_request("**/events") as sent:
         visit.cards("For you").first.get_by_role("button", name="Like").click()
-    assert sent.value.post_data_json["context"] == {"country": "DE"}
-    assert sent.value.post_data_json["recommendation_id"]
+    posted = sent.value.post_data_json
+    assert posted is not None
+    assert posted["context"] == {"country": "DE"}
+    assert posted["recommendation_id"]
 
 
 @pytest.mark.parametrize(
@@ -279,7 +281,12 @@ def test_dark(browser: Browser, freshet: FreshetProcess) -> None:
 
 def test_weight_and_stillness(page: Page, freshet: FreshetProcess) -> None:
     sizes: dict[str, int] = {}
-    page.on("requestfinished", lambda request: sizes.__setitem__(request.url, _bytes_of(request.sizes())))
+
+    def finished(request: Request) -> None:
+        told = request.sizes()
+        sizes[request.url] = told["responseBodySize"] + told["responseHeadersSize"]
+
+    page.on("requestfinished", finished)
     visit = Visit(page, freshet)
     page.add_init_script(
         "window.shifts = 0; new PerformanceObserver((list) => list.getEntries().forEach((one) => "
@@ -293,7 +300,3 @@ def test_weight_and_stillness(page: Page, freshet: FreshetProcess) -> None:
     static = {url: size for url, size in sizes.items() if "/shop/" in url or url == f"{freshet.url}/"}
     assert len(static) > 10
     assert sum(static.values()) <= PAGE_BYTES_MAX
-
-
-def _bytes_of(sizes: dict[str, int]) -> int:
-    return sizes["responseBodySize"] + sizes["responseHeadersSize"]

@@ -9,6 +9,7 @@ import { putIntoCart } from "./visitor.js";
 export const shelf = (item) => (item.categories?.[0] ?? []).slice(-1)[0] ?? "";
 export const titleOf = (item) => item.title || item.item_id;
 export const itemUrl = (itemId) => `/?${new URLSearchParams({ item: itemId })}`;
+export const filmUrl = (itemId) => `/watch?${new URLSearchParams({ film: itemId })}`;
 
 /** Puts an item into the cart, and tells Freshet. */
 export function addToCart(item, recommendationId) {

@@ -1,7 +1,6 @@
 // A stand-in player: a drawn reel that runs, pauses and seeks, and reports what a player reports.
 
-import { filmUrl } from "./watch.js";
-import { titleOf } from "./card.js";
+import { filmUrl, titleOf } from "./card.js";
 import { calm, h, s, say } from "./dom.js";
 import { track } from "./track.js";
 

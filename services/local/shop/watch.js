@@ -2,7 +2,7 @@
 
 import { call, query } from "./api.js";
 import { Browse } from "./browse.js";
-import { titleOf } from "./card.js";
+import { filmUrl, titleOf } from "./card.js";
 import { h } from "./dom.js";
 import { LivePage, FIELDS } from "./live.js";
 import { Player } from "./player.js";
@@ -14,7 +14,6 @@ import { visitor } from "./visitor.js";
 
 const FILTER = "categories:Films,Serials";
 const LOAD = "freshet items import services/local/demo/films.ndjson";
-export const filmUrl = (itemId) => `/watch?${new URLSearchParams({ film: itemId })}`;
 
 /** Shows it in `main`; answers { update(parameters), unmount() }. */
 export function mountWatch(main, parameters) {

@@ -1,0 +1,85 @@
+"""The demo shop in a real Chromium: weight of the page, time to the first rows, a click's way to the screen.
+
+A visit is a new profile (nothing cached). Times are the browser's own, from the start of the navigation, or
+from the click, to the frame that shows the list.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+
+from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+
+from benchmarks._measure import emit, machine, note
+from benchmarks._system import running
+
+_STEPS = ("accepted", "written", "shown")
+_FIRST_ROWS = "performance.getEntriesByName('first-rows')[0]?.startTime"
+_FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+_STEP_MS = "(name) => parseFloat(document.querySelector(`[data-step=${name}].done b`)?.textContent)"
+_ALL_DONE = "() => document.querySelectorAll('#strip .done').length === 3"
+
+
+def main() -> None:
+    """Visit again and again; in each visit like some items, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--visits", type=int, default=10)
+    parser.add_argument("--clicks", type=int, default=5, help="a visit")
+    arguments = parser.parse_args()
+    program = os.environ.get("FRESHET_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        raise SystemExit("no Chromium is installed (Debian: apt-get install chromium)")
+    first_rows: list[float] = []
+    first_paint: list[float] = []
+    weights: list[float] = []
+    ways: dict[str, list[float]] = {step: [] for step in _STEPS}
+    with running() as system, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        _visit(browser, f"http://127.0.0.1:{system.port}/")[
+            0
+        ].close()  # nobody's first visit is measured twice
+        for number in range(arguments.visits):
+            note(f"visit {number + 1} of {arguments.visits} ...")
+            context, page, weight = _visit(browser, f"http://127.0.0.1:{system.port}/")
+            weights.append(weight / 1000)
+            first_rows.append(float(page.evaluate(_FIRST_ROWS)))
+            first_paint.append(float(page.evaluate(_FIRST_PAINT)))
+            for place in range(arguments.clicks):
+                page.wait_for_timeout(300)  # what the last click set going has ended
+                page.locator("li.card[data-item] .like").nth(place).click()
+                page.wait_for_function(_ALL_DONE)
+                for step in _STEPS:
+                    ways[step].append(float(page.evaluate(_STEP_MS, step)))
+            context.close()
+        version = browser.version
+        browser.close()
+    where = {"machine": machine(), "chromium": version}
+    emit("page_weight", weights, "kB", **where)
+    emit("page_first_paint", first_paint, "ms", 0, **where)
+    emit("page_first_rows", first_rows, "ms", 0, **where)
+    for step in _STEPS:
+        emit(f"page_click_{step}", ways[step], "ms", 1, **where)
+
+
+def _visit(browser: Browser, url: str) -> tuple[BrowserContext, Page, int]:
+    """A new visitor who sees the first rows; bytes transferred for the page itself, without its answers."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    bytes_of: dict[str, int] = {}
+
+    def finished(request: Request) -> None:
+        if "/shop/" in request.url or request.url == url:
+            told = request.sizes()
+            bytes_of[request.url] = told["responseBodySize"] + told["responseHeadersSize"]
+
+    page.on("requestfinished", finished)
+    page.goto(url)
+    page.wait_for_function(f"() => {_FIRST_ROWS} !== undefined")
+    page.wait_for_timeout(500)  # and all else that it loads
+    return context, page, sum(bytes_of.values())
+
+
+if __name__ == "__main__":
+    main()
