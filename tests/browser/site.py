@@ -55,7 +55,9 @@ class _Handler(BaseHTTPRequestHandler):
                     self.wfile.flush()
         except urllib.error.HTTPError as error:
             self._answer(error.code, error.headers["content-type"], error.read())
-        except OSError:  # the page went away, or Freshet did
+        except urllib.error.URLError:
+            self._answer(502, "text/plain", b"Freshet is away")
+        except OSError:  # the page went away, or Freshet did in the middle of an answer
             self.close_connection = True
 
     def _answer(self, status: int, content_type: str, body: bytes) -> None:

@@ -103,8 +103,8 @@ class Freshet:
         self, users: Iterable[str | BatchUser], **question: Unpack[BatchQuestion]
     ) -> Iterator[BatchLine]:
         """Lists for any number of users, in their order, each as it becomes ready; a user who stands there
-        twice comes once. What is wrong with one user is in their line's `error`. Raises ApiError,
-        UnreachableError.
+        twice comes once. What is wrong with one user is in their line's `error`. Nobody waits before a
+        screen: patience is that of writes. Raises ApiError, UnreachableError (`broken_off` between lines).
         """
         for flow in calls.batches(users, cast(Mapping[str, Any], question), self._does.write_s):
             lines = Lines()
