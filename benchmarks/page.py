@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
@@ -55,7 +56,7 @@ def main() -> None:
             context.close()
         version = browser.version
         browser.close()
-    where = {"machine": machine(), "chromium": version}
+    where: dict[str, Any] = {"machine": machine(), "chromium": version}
     emit("page_weight", weights, "kB", **where)
     emit("page_first_paint", first_paint, "ms", 0, **where)
     emit("page_first_rows", first_rows, "ms", 0, **where)

@@ -40,7 +40,10 @@ export class Browse {
     this.changed = () => this.load();
   }
 
+  /** Loads what there is, once. */
   start() {
+    if (this.isStarted) return;
+    this.isStarted = true;
     visitor.addEventListener("change", this.changed);
     this.load();
     if (this.departments) this.findDepartments();

@@ -5,6 +5,7 @@ import { seeable, unseeable } from "./track.js";
 
 const MOVE_MS = 420;
 const EASE = "cubic-bezier(.2, .8, .2, 1)";
+const PULSE = [{ transform: "scale(1.18)" }, { transform: "none" }];
 let made = 0;
 
 export class Row {
@@ -22,11 +23,11 @@ export class Row {
     this.list = h("ul", { class: `cards ${kind}`, "aria-busy": "true" });
     this.list.append(...Array.from({ length: waiting }, () => h("li", { class: "card ghost", "aria-hidden": "true" })));
     this.message = h("p", { class: "row-empty", hidden: true }, empty);
-    const badge = live ? h("span", { class: "live-badge" }, "live") : null;
+    this.badge = live ? h("span", { class: "live-badge" }, "live") : null;
     this.element = h(
       "section",
       { class: "row", "aria-labelledby": id, hidden },
-      h("div", { class: "row-head" }, this.heading, badge, this.note),
+      h("div", { class: "row-head" }, this.heading, this.badge, this.note),
       this.list,
       this.message,
     );
@@ -54,6 +55,7 @@ export class Row {
     this.list.hidden = items.length === 0;
     this.message.hidden = items.length > 0 || !this.empty;
     if (places) this.move(places);
+    if (this.badge && changed && !calm.matches) this.badge.animate(PULSE, { duration: MOVE_MS });
     return changed;
   }
 

@@ -56,6 +56,7 @@ export function mountShop(main, parameters) {
     rows: home,
     filter: FILTER,
     onChange: () => {
+      browse.start();
       if (page.parentElement !== main) main.replaceChildren(page);
       profile.refresh();
     },
@@ -80,10 +81,8 @@ export function mountShop(main, parameters) {
 
   const changed = () => (recent.element.hidden = true);
   visitor.addEventListener("change", changed);
-  live.rows = [];
-  update(parameters);
   live.start();
-  browse.start();
+  update(parameters);
   return {
     update,
     unmount() {

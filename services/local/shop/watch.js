@@ -36,6 +36,7 @@ export function mountWatch(main, parameters) {
     ],
     filter: FILTER,
     onChange: (list) => {
+      browse.start();
       player?.offer(list.items);
       profile.refresh();
     },
@@ -65,9 +66,8 @@ export function mountWatch(main, parameters) {
     player.heading.focus({ preventScroll: true });
   }
 
-  update(parameters);
   live.start();
-  browse.start();
+  update(parameters);
   call(`/items?${query({ filter: FILTER, limit: 1, fields: FIELDS[0] })}`)
     .then(({ total }) => total === 0 && main.replaceChildren(noFilms()))
     .catch(() => {});
