@@ -41,6 +41,13 @@ class Pool:
         self.parts = parts
 
     @cached_property
+    def led(self) -> list[Part]:
+        """`parts` as lists show them: at the place of an episode that may not come stands the one of its series
+        that may.
+        """
+        return [part._replace(found=_led(self._question, part.found)) for part in self.parts]
+
+    @cached_property
     def rows(self) -> RowArray:
         """i64[n], rising, each once, allowed. Candidates of the request stand in place of what was found;
         under a filter that leaves little of it, what matches is added.
@@ -73,11 +80,32 @@ class Pool:
 
     def reason_of(self, row: int) -> Reason:
         """Why the first source that found a row thinks that it stands there."""
-        for part in self.parts:
+        for part in self.led:
             (places,) = (part.found.rows == row).nonzero()
             if len(places):
                 return part.found.reason_of(int(places[0]))
         return self._question.say.plain("catalogue")
+
+
+def _led(question: Question, found: Found) -> Found:
+    """What leads from an episode to another is said of it, unless the source found that one as well."""
+    if found.keys is not None:
+        return found
+    rows = question.rules.entries_of(found.rows)
+    rows = np.where(rows >= 0, rows, found.rows)
+    if (rows == found.rows).all():
+        return found
+    order = rows.argsort(kind="stable")
+    ordered = rows[order]
+    first = np.sort(order[np.concatenate(([True], ordered[1:] != ordered[:-1]))])
+
+    def reason_of(place: int) -> Reason:
+        (own,) = (found.rows == rows[first[place]]).nonzero()
+        if len(own):
+            return found.reason_of(int(own[0]))
+        return question.say.about("same_series", int(found.rows[first[place]]))
+
+    return Found(rows[first], reason_of, score=None if found.score is None else found.score[first])
 
 
 def gather(question: Question, uses: Iterable[SourceUse]) -> Pool:

@@ -31,6 +31,7 @@ CODES: Final[Mapping[str, frozenset[str]]] = {
     "bought_with_item": frozenset({"item"}),
     "similar_to_item": frozenset({"item", "deed"}),
     "same_category": frozenset({"category"}),
+    "same_series": frozenset({"item"}),
     "taste": frozenset(),
     "trending": frozenset(),
     "trending_in_category": frozenset({"category"}),

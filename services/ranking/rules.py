@@ -63,7 +63,7 @@ class Rules:
         if len(self._shown):
             allowed &= ~np.isin(keys, self._shown)
         if self._entries is not None:
-            allowed &= self._entries.admit(rows)
+            allowed &= self._entries.of(rows) == rows
         return allowed
 
     def may_be_shown(self, rows: RowArray) -> Mask:
@@ -84,9 +84,9 @@ class Rules:
 
     def entries_of(self, rows: RowArray) -> RowArray:
         """By row the episode with which its series begins for this subject, -1 where none may be shown; the
-        row itself where it is in none, or the scenario does not keep to their order.
+        row itself where it is in none, or the scenario does not keep to their order. Row -1 stays.
         """
-        return rows if self._entries is None else self._entries.of(rows)
+        return rows if self._entries is None else np.where(rows >= 0, self._entries.of(rows), rows)
 
     def with_entries(self, rows: RowArray) -> RowArray:
         """Rising rows, and with them the episodes that may be shown of their series: whatever found the sixth

@@ -87,7 +87,7 @@ class Entries:
 
     def of(self, rows: RowArray) -> RowArray:
         """i64[n]: by row the episode that may be shown of its series, -1 where none may; the row itself
-        where it is in no series.
+        where it is in no series, or stands at the same place in it.
         """
         groups = self._catalogue.groups
         entries = groups.firsts(rows)
@@ -104,14 +104,10 @@ class Entries:
             known = np.array(sorted(self._rows), dtype=np.int64)
             led_to = np.array([self._rows[one] for one in known.tolist()], dtype=np.int64)
             place = np.minimum(known.searchsorted(group), len(known) - 1)
-            entries[at] = np.where(known[place] == group, led_to[place], first)
+            first = np.where(known[place] == group, led_to[place], first)
+        same = (first >= 0) & (groups.order[first] == groups.order[rows[at]])
+        entries[at] = np.where(same, rows[at], first)
         return entries
-
-    def admit(self, rows: RowArray) -> Mask:
-        """Which rows are the episode of their series, or stand at the same place in it, or are in none."""
-        entries, order = self.of(rows), self._catalogue.groups.order
-        admitted: Mask = (entries == rows) | ((entries >= 0) & (order[rows] == order[entries]))
-        return admitted
 
     def _begin_later(self, groups: set[int]) -> Iterator[tuple[int, int]]:
         """Of each of these groups the first row that may be shown."""

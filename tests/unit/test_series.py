@@ -203,6 +203,50 @@ series_in_order = false
     assert line.explain["sources"] == ["chosen_together"]
 
 
+def test_a_list_in_its_sources_order_leads_to_where_a_series_begins(state: RankingState) -> None:
+    """A finale is what all want now: somebody new is shown where it began, and told why."""
+    wanted = {
+        vampires(10): 9.0,
+        METROPOLIS: 8.0,
+        vampires(9): 7.0,
+        part("judex", 12): 6.0,
+        part("judex", 1): 5.0,
+    }
+    hot = RankingState(state.catalogue, aggregates_of(wanted, wanted))
+    for name in ("for_you", "trending"):
+        made = with_rules(built_in()[name], {"series_in_order": True})
+        items = rank(hot, None, RankRequest(NOW_MS, made, n=20), None).items
+        told = [(item.item_id, item.reason.code, item.reason.item_id) for item in items[:3]]
+        assert told == [
+            (vampires(1), "same_series", vampires(10)),
+            (METROPOLIS, "trending", None),
+            (part("judex", 1), "trending", None),  # it was found itself
+        ]
+        assert items[0].reason.text == "Of the same series as Les Vampires 10: The Terrible Wedding"
+        assert [item.score for item in items] == sorted((item.score for item in items), reverse=True)
+        watched = viewer((vampires(1), COMPLETE))
+        items = rank(hot, watched, RankRequest(NOW_MS, made, n=20), None).items
+        assert vampires(2) in [item.item_id for item in items]
+        assert vampires(1) not in [item.item_id for item in items]
+    # Out of the group, and the reason is gone with its evidence.
+    change(state, vampires(1), group_id=None, group_order=None)
+    items = rank(hot, None, RankRequest(NOW_MS, built_in()["for_you"], n=20), None).items
+    assert (items[0].item_id, items[0].reason.item_id) == (vampires(2), vampires(10))
+    assert {item.item_id: item.reason.code for item in items}[vampires(1)] == "catalogue"
+
+
+def test_several_sources_mixed_lead_to_it_too(state: RankingState) -> None:
+    hot = RankingState(
+        state.catalogue, aggregates_of({vampires(6): 9.0}, {vampires(6): 9.0, METROPOLIS: 5.0})
+    )
+    text = '[scenarios.m]\nsources = ["trending", "popular"]\nranker = "mix"\nseries_in_order = true\n'
+    items = rank(hot, None, RankRequest(NOW_MS, read_scenarios(text).by_name["m"], explain=True), None).items
+    assert [item.item_id for item in items] == [vampires(1), METROPOLIS]
+    assert (items[0].reason.code, items[0].reason.item_id) == ("same_series", vampires(6))
+    assert items[0].explain is not None
+    assert items[0].explain["sources"] == ["trending", "popular"]
+
+
 def test_similar_begins_a_series_at_its_beginning(learned: Release) -> None:
     state = state_of(films(), learned)
     shown = asked(None, state, "similar", item_id=vampires(2))

@@ -20,7 +20,7 @@ class InOrder(Ranker):
 
     def score(self, question: Question, pool: Pool) -> Scored | None:
         """See Ranker.score. The score is the source's own, or 1 / place."""
-        found = (_Part.of(question, part.found) for part in pool.parts if len(part.found.rows))
+        found = (_Part.of(question, part.found) for part in pool.led if len(part.found.rows))
         parts = [part for part in found if len(part.rows)]
         if not parts:
             return None
@@ -64,7 +64,7 @@ def _united(parts: list[_Part]) -> _Part:
 
 def _reason_of(pool: Pool, row: int, key: int) -> Reason:
     """The reason of the first source that found the item."""
-    for part in pool.parts:
+    for part in pool.led:
         found = part.found
         (places,) = (found.rows == row).nonzero() if found.keys is None else (found.keys == key).nonzero()
         if len(places):

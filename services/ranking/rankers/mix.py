@@ -27,7 +27,7 @@ class Mix(Ranker):
         if not len(rows):
             return None
         score = np.zeros(len(rows))
-        for part in pool.parts:
+        for part in pool.led:
             found = part.found.rows[part.found.rows >= 0]
             at = np.minimum(rows.searchsorted(found), len(rows) - 1)
             there = (rows[at] == found).nonzero()[0][::-1]  # of an item found twice the first place counts
