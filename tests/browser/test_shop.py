@@ -30,7 +30,11 @@ def freshet() -> Iterator[FreshetProcess]:
 
 def picture(page: Page, name: str) -> None:
     if os.environ.get("FRESHET_SCREENSHOTS") == "1":
-        page.wait_for_timeout(600)  # movements have ended
+        for card in page.get_by_role("region", name="Trending").locator("li.card").all()[1:5]:
+            card.get_by_role("button", name="Like").click()  # a taste of more than one thing
+        page.evaluate("scrollTo(0, 0)")
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(2500)  # movements have ended
         path = PICTURES / f"{name}.png"
         page.screenshot(path=path)
         assert path.stat().st_size <= PICTURE_BYTES_MAX
@@ -62,8 +66,6 @@ def test_a_click_rearranges_the_rows_and_they_say_why(
     visit.cards("Trending").first.get_by_role("button", name="Like").click()
     visit.followed("Liked")
     visit.becomes_other("For you", after)
-    if viewport is WIDE:
-        page.evaluate("scrollTo(0, 0)")
     picture(page, f"shop-{viewport['width']}")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from services.local import demo_shop
-from services.local.demo_shop import read_shop
+from services.local.demo_shop import read_films, read_shop
 from tests.e2e.conftest import FreshetMaker
 from tests.e2e.running import FreshetProcess, becomes, eventually
 from tests.servers import KafkaBroker
@@ -114,6 +114,9 @@ def test_a_patch_that_cannot_be_says_what_to_change(shop: FreshetProcess) -> Non
 
 def test_a_file_replaces_the_catalogue_and_a_stump_does_not(shop: FreshetProcess, tmp_path: Path) -> None:
     rows = products()
+    for film in read_films():  # which stand in no file of products
+        assert shop.call("DELETE", f"/items/{film['item_id']}")[0] == 202
+    becomes(lambda: shop.get("/items?limit=1")["total"], len(rows))
     dropped = popular(shop)[:5]
 
     def replaced(kept: list[dict[str, str]], *flags: str) -> subprocess.CompletedProcess[str]:

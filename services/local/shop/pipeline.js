@@ -72,7 +72,7 @@ class Panels {
     this.figures = { events: figure("events/s accepted"), lists: figure("lists/s answered"), lag: figure("records behind"), fresh: figure("event → profile, p50") };
     this.tables = {
       events: new Table({ caption: "Events", columns: ["Events", "in all", "per second"] }),
-      lag: new Table({ caption: "Records not applied yet", columns: ["Partition", "behind"] }),
+      lag: new Table({ caption: "Records not applied yet", columns: ["Topic", "partitions", "behind", "most"] }),
       freshness: new Table({ caption: "Time from an event's arrival to its profile's write", columns: ["Up to", "events", "share"] }),
       strategies: new Table({ caption: "Lists by the step that answered", columns: ["Strategy", "lists", "share"] }),
       starts: new Table({ caption: "Services and when they started", columns: ["Service", "up for"] }),
@@ -123,8 +123,11 @@ class Panels {
       ["duplicates", count(total(now, "freshet_profiler_records_total", { topic: "events", outcome: "duplicate" }) ?? 0), ""],
       ["dead", count(total(now, "freshet_profiler_dead_total") ?? 0), ""],
     ]);
-    const behind = (now.get("freshet_profiler_lag_records") ?? []).map(({ labels, value }) => [`${labels.topic} ${labels.partition}`, count(value)]);
-    this.tables.lag.show(behind.sort());
+    const behind = new Map();
+    for (const { labels, value } of now.get("freshet_profiler_lag_records") ?? []) {
+      behind.set(labels.topic, [...(behind.get(labels.topic) ?? []), value]);
+    }
+    this.tables.lag.show([...behind].map(([topic, values]) => [topic, values.length, count(values.reduce((sum, one) => sum + one, 0)), count(Math.max(...values))]));
     this.showFreshness(now);
     this.showStrategies(now);
     this.showStarts(now);

@@ -37,6 +37,7 @@ export async function listShown(position) {
   if (lists.length > LISTS_MAX) lists.shift();
   if (current?.position && current.shown === null && reaches(position, current.position)) {
     current.shown = at - current.began;
+    current.written = Math.min(current.written ?? Infinity, current.shown);
     step(current);
   }
 }
