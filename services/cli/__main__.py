@@ -10,6 +10,7 @@ from typing import cast
 
 from services.cli.failure import EXIT_FAILED, EXIT_INTERRUPTED, CommandError
 from services.cli.parser import build_parser
+from services.cli.usage import error_line
 
 # What `freshet run` does without, so that it starts on a laptop in seconds.
 TRAINER_MODULES = frozenset({"jax", "jaxlib", "matplotlib", "optax"})
@@ -18,12 +19,13 @@ TRAINER_MODULES = frozenset({"jax", "jaxlib", "matplotlib", "optax"})
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; answers the exit status."""
     chosen = build_parser().parse_args(arguments)
+    as_json = bool(getattr(chosen, "as_json", False))
     module, name = chosen.handler.split(":")
     try:
         handler = cast("Callable[..., int]", getattr(import_module(f"services.cli.{module}"), name))
         return handler(chosen)
     except KeyboardInterrupt:
-        _say("interrupted")
+        _say("interrupted", EXIT_INTERRUPTED, as_json)
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # `freshet … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status, sentence = _explain(error)
         if not sentence:
             raise
-        _say(sentence)
+        _say(sentence, status, as_json)
         return status
 
 
@@ -53,8 +55,8 @@ def _explain(error: Exception) -> tuple[int, str]:
     return EXIT_FAILED, str(error) if is_expected(error) else ""
 
 
-def _say(sentence: str) -> None:
-    sys.stderr.write(f"freshet: {sentence}\n")
+def _say(sentence: str, exit_status: int, as_json: bool) -> None:
+    sys.stderr.write(error_line(sentence, exit_status) if as_json else f"freshet: {sentence}\n")
 
 
 if __name__ == "__main__":

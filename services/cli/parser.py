@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, NoReturn
+from typing import Any
 
 from services.cli.parser_cost import cost_command
 from services.cli.parser_flags import (
@@ -22,6 +20,7 @@ from services.cli.parser_release import release_commands
 from services.cli.parser_scenarios import scenario_commands
 from services.cli.parser_training import evaluate_command, train_command
 from services.cli.parser_users import users_commands
+from services.cli.usage import Parser
 
 _EPILOG = """\
 start here:
@@ -44,6 +43,22 @@ items, session_id, context.country and so on; other columns become properties. N
 An import that was stopped, by Ctrl-C or a crash, goes on where it was when the same command is run again, and
 counts nothing twice. A file that has grown brings only its new rows. How far an import has come is kept in
 FRESHET_DATA_DIR/imports, by content, mapping and server."""
+_SEND_EPILOG = """\
+What POST /events answers is printed as it came. An event needs user_id (or anonymous_id) and event_type.
+
+  freshet events send '{"user_id": "u_12345", "event_type": "view", "item_id": "p_67890"}'
+  freshet events send - --url https://shop.example --key KEY < events.json"""
+_TAIL_EPILOG = """\
+NDJSON, one event a line, with and without --json; nothing else stands on standard output.
+
+  freshet events tail
+  freshet events tail --from-start -n 5"""
+_COMPLETION_EPILOG = """\
+Commands, options and files; the script knows them all, and asks nobody while you type.
+
+  eval "$(freshet completion bash)"                                    in ~/.bashrc
+  source <(freshet completion zsh)                                     in ~/.zshrc, after compinit
+  freshet completion fish > ~/.config/fish/completions/freshet.fish    once"""
 _EXPORT_EPILOG = """\
 Run it again, by hand or by a timer, to add what has come since: archive.json says how far the archive has
 come, and an export that was stopped goes on from there. Events of deleted users leave the archive with the
@@ -62,6 +77,7 @@ by >.
 
 Importing a file twice is the same as once. Some seconds later `freshet run` builds a day-0 release by itself;
 other deployments: freshet release init."""
+SHELLS = ("bash", "zsh", "fish")
 _REPLAY_TEXT = """\
 Rebuild profiles, catalogue and aggregates from the log beside the live ones, then switch. Requests and events
 go on meanwhile. For a store that was lost or emptied, and for a topic that was recreated."""
@@ -69,28 +85,14 @@ _SETUP_TEXT = """\
 What a deployment needs once: wait for log and store, create the topics, publish a first release where none is
 live (day 0: from the catalogue alone). May run at any time and any number of times: what is there stays."""
 _DOCTOR_TEXT = """\
-Look at every part of this deployment (settings, server, log, store, profiler, release, catalogue, clock) and
-say what to mend. Exit status: 0 all is well, 3 something needs attention, 1 something fails."""
+Look at every part of this deployment (settings, server, scenario file, log, store, profiler, release,
+catalogue, clocks) and say what to mend.
+Exit status: 0 all is well, 3 something needs attention, 1 something fails."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """Keeps the line breaks of its texts, and answers a missing command with its help."""
-
-    def __init__(self, **options: Any) -> None:
-        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        super().__init__(**options)
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and exit with status 2."""
-        if message.endswith("are required: COMMAND"):
-            self.print_help(sys.stderr)
-            self.exit(2)
-        super().error(message)
-
-
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The whole command line."""
-    parser = _Parser(
+    parser = Parser(
         prog="freshet",
         description="Real-time recommendations: an event posted now changes the next answer.",
         epilog=_EPILOG,
@@ -112,10 +114,22 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _run(commands: Any) -> None:
-    run = add_command(commands, "run", "run:run", "run everything in one process on one port")
+    run = add_command(
+        commands,
+        "run",
+        "run:run",
+        "run everything in one process on one port",
+        example="freshet run\nfreshet run --empty\nFRESHET_PORT=8001 freshet run --json",
+    )
     run.add_argument("--empty", action="store_true", help="start with no catalogue and no history")
     run.add_argument(
         "--demo-orders", type=count, metavar="N", help="load only the newest N orders of the demo shop"
+    )
+    run.add_argument(
+        "--json",
+        dest="as_json",
+        action="store_true",
+        help="when it is up, say so as one line of JSON: url, pid, data_dir",
     )
 
 
@@ -139,11 +153,14 @@ def _events(commands: Any) -> None:
     )
     json_flag(export)
     send = add_command(events, "send", "requests:send", "send one event, or a list of them")
+    send.epilog = _SEND_EPILOG
     send.add_argument("event", help="the event as JSON; - reads standard input")
     server_flags(send)
     tail = add_command(events, "tail", "tail:tail", "show events as they come in (reads the log)")
+    tail.epilog = _TAIL_EPILOG
     tail.add_argument("--from-start", action="store_true", help="begin at the oldest event of the log")
     tail.add_argument("-n", type=count, metavar="N", help="end after N events")
+    json_flag(tail)
 
 
 def _items(commands: Any) -> None:
@@ -158,18 +175,33 @@ def _items(commands: Any) -> None:
 def _reading(commands: Any) -> None:
     recommend_command(commands)
     profile = add_group(commands, "profile", "look at what is known about a user")
-    show = add_command(profile, "show", "requests:profile", "show a user's profile")
+    show = add_command(
+        profile,
+        "show",
+        "requests:profile",
+        "show a user's profile as JSON, as GET /users/{id}/profile does",
+        example="freshet profile show u_12345\n"
+        "freshet profile show u_12345 --url https://shop.example --key KEY",
+    )
     show.add_argument("user_id")
     server_flags(show)
 
 
 def _operations(commands: Any) -> None:
     settings = add_command(
-        commands, "settings", "settings_table:settings", "list all settings and their values"
+        commands,
+        "settings",
+        "settings_table:settings",
+        "list all settings and their values",
+        example="freshet settings\nfreshet settings --json",
     )
     json_flag(settings)
     setup = add_command(
-        commands, "setup", "setup:setup", "create topics and a first release; a job that ends"
+        commands,
+        "setup",
+        "setup:setup",
+        "create topics and a first release; a job that ends",
+        example="freshet setup\nfreshet setup --items items.ndjson --wait-s 60\nfreshet setup --demo",
     )
     setup.description = _SETUP_TEXT
     setup.add_argument(
@@ -193,16 +225,32 @@ def _operations(commands: Any) -> None:
     )
     json_flag(setup)
     replay = add_command(
-        commands, "replay", "replay:replay", "rebuild the store from the log beside the live one"
+        commands,
+        "replay",
+        "replay:replay",
+        "rebuild the store from the log beside the live one",
+        example="freshet replay\nfreshet replay --allow-partial --json",
     )
     replay.description = _REPLAY_TEXT
     replay.add_argument(
         "--allow-partial", action="store_true", help="go on although the log no longer holds everything"
     )
     json_flag(replay)
-    doctor = add_command(commands, "doctor", "doctor:doctor", "check this deployment and say what to mend")
+    doctor = add_command(
+        commands,
+        "doctor",
+        "doctor:doctor",
+        "check this deployment and say what to mend",
+        example="freshet doctor\nfreshet doctor --json",
+    )
     doctor.description = _DOCTOR_TEXT
     json_flag(doctor)
+    completion = add_command(
+        commands, "completion", "completion:completion", "print what completes `freshet` in your shell"
+    )
+    completion.epilog = _COMPLETION_EPILOG
+    completion.add_argument("shell", choices=SHELLS, help="yours")
+    json_flag(completion)
 
 
 def _version() -> str:

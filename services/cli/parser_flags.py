@@ -78,7 +78,9 @@ def server_flags(command: argparse.ArgumentParser) -> None:
 
 def json_flag(command: argparse.ArgumentParser) -> None:
     """--json."""
-    command.add_argument("--json", dest="as_json", action="store_true", help="print the result as JSON")
+    command.add_argument(
+        "--json", dest="as_json", action="store_true", help="print the result as JSON, a failure too"
+    )
 
 
 def add_group(commands: Any, name: str, text: str) -> Any:
@@ -87,9 +89,17 @@ def add_group(commands: Any, name: str, text: str) -> Any:
     return group.add_subparsers(metavar="COMMAND", required=True)
 
 
-def add_command(commands: Any, name: str, handler: str, text: str) -> argparse.ArgumentParser:
-    """A command; `handler` is `module:function` below services.cli, imported when it is chosen."""
-    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+def add_command(
+    commands: Any, name: str, handler: str, text: str, *, example: str = ""
+) -> argparse.ArgumentParser:
+    """A command; `handler` is `module:function` below services.cli, imported when it is chosen.
+
+    `example`: lines that work as they stand. Where more is to be said, an epilog says it with examples.
+    """
+    lines = "\n".join(f"  {line}" for line in example.splitlines())
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text, epilog=f"for instance:\n{lines}" if example else None
+    )
     command.set_defaults(handler=handler)
     return command
 

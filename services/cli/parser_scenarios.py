@@ -24,6 +24,12 @@ def scenario_commands(commands: Any) -> None:
     check.epilog = _CHECK_EPILOG
     check.add_argument("file", metavar="FILE", help="a TOML file; - reads standard input")
     check.add_argument("--offline", action="store_true", help="do not ask a running Freshet")
-    listing = add_command(scenarios, "list", "scenarios:listing", "list the scenarios of a running Freshet")
+    listing = add_command(
+        scenarios,
+        "list",
+        "scenarios:listing",
+        "list the scenarios of a running Freshet",
+        example="freshet scenarios list\nfreshet scenarios list --url https://shop.example --key KEY --json",
+    )
     for command in (check, listing):
         server_flags(command)

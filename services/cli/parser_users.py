@@ -23,7 +23,10 @@ log, so a replay repeats it. Ids are deleted one by one: a visitor's anonymous i
 _DELETE_EPILOG = """\
 Profile and recommendations are empty when this ends. Events leave an archive with the next `freshet events
 export`; on the log they stay until its retention removes them. docs/PRIVACY.md says more.
-Exit status: 0 deleted, 3 on the log and not applied yet."""
+Exit status: 0 deleted, 3 on the log and not applied yet.
+
+  freshet users delete u_12345
+  freshet users delete u_12345 --wait-s 5 --json"""
 
 
 def users_commands(commands: Any) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+
+import msgspec
 
 from services.cli.failure import EXIT_OK, EXIT_USAGE, CommandError
 
@@ -14,6 +18,20 @@ def run(arguments: argparse.Namespace) -> int:
     from services.local.first_start import DemoWish
     from services.local.run import run as serve
     from services.local.settings import RunSettings
+    from services.local.welcome import address
 
-    serve(RunSettings.from_environment(), DemoWish(arguments.empty, arguments.demo_orders))
+    settings = RunSettings.from_environment()
+
+    def tell() -> None:
+        up = {
+            "state": "up",
+            "url": address(settings),
+            "pid": os.getpid(),
+            "data_dir": os.path.abspath(settings.data_dir),
+        }
+        sys.stdout.write(msgspec.json.encode(up).decode() + "\n")
+        sys.stdout.flush()  # whoever waits for it reads a pipe
+
+    wish = DemoWish(arguments.empty, arguments.demo_orders)
+    serve(settings, wish, tell_up=tell if arguments.as_json else None)
     return EXIT_OK

@@ -35,6 +35,7 @@ class Background:
         first: FirstStart | None,
         valkey: EmbeddedValkey | None,
         say: Callable[[str], None],
+        tell_up: Callable[[], None] | None = None,
     ) -> None:
         self._settings = settings
         self._log = event_log
@@ -42,6 +43,7 @@ class Background:
         self._first = first
         self._valkey = valkey
         self._say = say
+        self._tell_up = tell_up
         self._loading = "the demo shop is being loaded" if first is not None else ""
         self.server: uvicorn.Server | None = None
         self.failure: Exception | None = None
@@ -82,8 +84,11 @@ class Background:
             await self._load_demo(self._first)  # 1
             self._loading = ""
         releases = AutoRelease(self._connection, self._settings, self._say)
-        with suppress(StoreError):
-            self._say(welcome(self._settings, empty=await releases.count() == 0))  # 2
+        if self._tell_up is not None:
+            self._tell_up()  # 2
+        else:
+            with suppress(StoreError):
+                self._say(welcome(self._settings, empty=await releases.count() == 0))  # 2
         await releases.run()  # 3
 
     async def _load_demo(self, first: FirstStart) -> None:

@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -38,9 +38,10 @@ _IDENTITY_WAIT_S = 5.0  # a profiler that refuses a store creates none; then eve
 _IDENTITY_INTERVAL_S = 0.01
 
 
-def run(settings: RunSettings, wish: DemoWish) -> None:
+def run(settings: RunSettings, wish: DemoWish, *, tell_up: Callable[[], None] | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises LocalError, SettingsError and errors of the log and the store.
 
+    `tell_up` is called once all is up, in place of the greeting for people.
     1. Hold the data directory and the port: both fail early and clearly.
     2. Start the embedded Valkey where no other is named.
     3. Serve.
@@ -59,7 +60,7 @@ def run(settings: RunSettings, wish: DemoWish) -> None:
             held.callback(valkey.stop)
             valkey.start(_say)
         placed = settings.placed(data_dir, valkey.url if valkey else None)
-        _run_loop(_serve(placed, data_dir, listeners, valkey, wish))  # 3
+        _run_loop(_serve(placed, data_dir, listeners, valkey, wish, tell_up=tell_up))  # 3
 
 
 async def _serve(
@@ -68,6 +69,8 @@ async def _serve(
     listeners: list[socket.socket],
     valkey: EmbeddedValkey | None,
     wish: DemoWish,
+    *,
+    tell_up: Callable[[], None] | None = None,
 ) -> None:
     async with AsyncExitStack() as held:
         event_log = open_log(settings)
@@ -87,6 +90,7 @@ async def _serve(
             first=first,
             valkey=valkey,
             say=_say,
+            tell_up=tell_up,
         )
         parts = [
             ingest_part(settings, event_log, metrics),
