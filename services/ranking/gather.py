@@ -42,8 +42,8 @@ class Pool:
 
     @cached_property
     def led(self) -> list[Part]:
-        """`parts` as lists show them: at the place of an episode that may not come stands the one of its series
-        that may.
+        """`parts` as lists show them: at the place of an episode that may not come stands the one of its
+        series that may.
         """
         return [part._replace(found=_led(self._question, part.found)) for part in self.parts]
 
@@ -92,6 +92,8 @@ def _led(question: Question, found: Found) -> Found:
     if found.keys is not None:
         return found
     rows = question.rules.entries_of(found.rows)
+    if rows is found.rows:
+        return found
     rows = np.where(rows >= 0, rows, found.rows)
     if (rows == found.rows).all():
         return found

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from services.kernel.profile import SEEN_DISLIKED, SEEN_FINISHED, Profile
 from services.ranking.catalogue import Catalogue
+from services.ranking.groups import MARK_MASK
 from services.ranking.watching import Watched, watched_in
 
 RowArray = NDArray[np.int64]
@@ -53,7 +54,7 @@ class Following:
             video = self._by_key.get(key)
             if video is not None and not video.is_finished and not video.is_disliked:
                 return later, video.progress, True
-            marks = self.marks.get(key & 0xFFFFFFFF, 0)
+            marks = self.marks.get(key & MARK_MASK, 0)
             disliked = marks & SEEN_DISLIKED if video is None else video.is_disliked
             times = max(0 if video is None else video.finished_times, int(marks & SEEN_FINISHED > 0))
             if not disliked and times < finished_times:
@@ -91,12 +92,12 @@ class Entries:
         """
         groups = self._catalogue.groups
         entries = groups.firsts(rows)
-        (at,) = (groups.order[rows] == groups.order[rows]).nonzero()  # not NaN
+        (at,) = (~np.isnan(groups.order[rows])).nonzero()
         if not len(at):
             return entries
         first, group = entries[at], self._catalogue.group[rows[at]]
         if self._standing:
-            self._go_on(set(group.tolist()) - self._asked)
+            self._go_on(group)
         kept_out = ~self._may_be_shown(first)
         if kept_out.any():
             self._rows.update(self._begin_later(set(group[kept_out].tolist()) - self._rows.keys()))
@@ -125,37 +126,45 @@ class Entries:
     @cached_property
     def _standing(self) -> dict[int, tuple[int, Watched | None]]:
         """By group how far the subject is: the video watched last; else, None, the last one finished."""
-        profile, groups = self._profile, self._catalogue.groups
+        profile, catalogue = self._profile, self._catalogue
         found: dict[int, tuple[int, Watched | None]] = {}
         if profile is None:
             return found
-        for video in self._videos:
-            row = self._catalogue.row_of_key(video.key)
-            if group := groups.group_of(row):
-                found.setdefault(group, (row, video))
-        seen = profile.seen
-        for row in groups.marked(seen["fingerprint"][(seen["reason"] & SEEN_FINISHED) != 0].tolist()):
-            had, watched = found.get(groups.group_of(row), (row, None))
-            if watched is None:
-                found[groups.group_of(row)] = max(had, row, key=lambda one: float(groups.order[one])), None
-        return found
+        rows = catalogue.places_of_keys([video.key for video in self._videos])
+        for group, _, row, video in zip(*self._places(rows), rows.tolist(), self._videos, strict=True):
+            if group and group not in found:
+                found[group] = row, video
+        seen, near = profile.seen, {video.key & MARK_MASK for video in self._videos}
+        marks = set(seen["fingerprint"][(seen["reason"] & SEEN_FINISHED) != 0].tolist()) - near
+        rows = np.array(catalogue.groups.marked(sorted(marks)), dtype=np.int64)
+        last: dict[int, tuple[float, int]] = {}
+        for group, order, row in zip(*self._places(rows), rows.tolist(), strict=True):
+            if group not in found:
+                last[group] = max(last.get(group, (order, row)), (order, row))
+        return found | {group: (row, None) for group, (_, row) in last.items()}
+
+    def _places(self, rows: RowArray) -> tuple[list[int], list[float]]:
+        """Groups and orders of rows; 0 where one has no place, or is -1."""
+        order = self._catalogue.groups.order[rows]
+        placed = ~np.isnan(order) & (rows >= 0)
+        return np.where(placed, self._catalogue.group[rows], 0).tolist(), order.tolist()
 
     @cached_property
     def _videos(self) -> list[Watched]:
         return [] if self._profile is None else watched_in(self._profile)
 
-    def _go_on(self, groups: set[int]) -> None:
+    def _go_on(self, groups: RowArray) -> None:
         """Find the next of those of these series that the subject has to do with. Of one that is seen to its
         end nothing is said: it begins with its first.
         """
-        self._asked |= groups
-        known = {group: self._standing[group] for group in groups if group in self._standing}
-        if not known or self._profile is None:
+        new = [group for group in self._standing.keys() & set(groups.tolist()) if group not in self._asked]
+        if not new or self._profile is None:
             return
+        self._asked.update(new)
         following = Following(self._catalogue, self._profile, self._videos, self._may_be_shown)
-        following.look_up([row for row, _ in known.values()])
-        for group, (row, video) in known.items():
-            if (entry := self._next(row, video, following)) is not None:
+        following.look_up([self._standing[group][0] for group in new])
+        for group in new:
+            if (entry := self._next(*self._standing[group], following)) is not None:
                 self._rows[group] = entry
 
     def _next(self, row: int, video: Watched | None, following: Following) -> int | None:
