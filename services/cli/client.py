@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,12 +24,15 @@ _PASSING = frozenset({429, 502, 503, 504})
 
 
 class Answer:
-    """Status and decoded body of one answer."""
+    """Status and decoded body of one answer. `date_s`: the server's clock as its Date header has it."""
 
-    def __init__(self, status: int, body: Any, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, status: int, body: Any, retry_after_s: float | None = None, date_s: float | None = None
+    ) -> None:
         self.status = status
         self.body = body
         self.retry_after_s = retry_after_s
+        self.date_s = date_s
 
     @property
     def ok(self) -> bool:
@@ -144,7 +148,10 @@ class FreshetClient:
             decoded = msgspec.json.decode(response.content) if response.content else None
         except msgspec.DecodeError:
             decoded = response.text
-        return Answer(response.status_code, decoded, _seconds(response.headers.get("retry-after"))), ""
+        retry_after_s = _seconds(response.headers.get("retry-after"))
+        return Answer(
+            response.status_code, decoded, retry_after_s, _moment_s(response.headers.get("date"))
+        ), ""
 
     def _allowed(self, answer: Answer) -> Answer:
         if answer.status in {401, 403}:
@@ -157,6 +164,13 @@ class FreshetClient:
 def _seconds(header: str | None) -> float | None:
     try:
         return float(header) if header else None
+    except ValueError:
+        return None
+
+
+def _moment_s(header: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(header).timestamp() if header else None
     except ValueError:
         return None
 

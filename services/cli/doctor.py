@@ -7,12 +7,12 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 from services.cli.backend import backend
-from services.cli.client import FreshetClient, default_url
+from services.cli.doctor_clock import clocks
 from services.cli.doctor_items import unlisted_items
-from services.cli.failure import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, CommandError
+from services.cli.doctor_server import scenarios, server
+from services.cli.failure import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL
 from services.cli.findings import Finding, Level, Patient
 from services.cli.output import print_json, print_line
 from services.kernel.release import NoReleaseError, ReleaseError
@@ -31,7 +31,6 @@ from services.store.meta import MetaStore
 _CHECK_TIMEOUT_S = 10.0
 _LAG_WARN_RECORDS = 10_000  # some seconds of work; more means an import, or a profiler down or too slow
 _CATCH_UP_S = 1.0  # looked at twice, so far apart, it shows which of them
-_CLOCK_WARN_MS = 2_000  # events more than 5 minutes ahead are rejected; drift shows much earlier
 _UNKNOWN_WARN_SHARE = 0.05
 _SAMPLED_ITEMS = 200
 _COLOURS = {"ok": "\x1b[32m", "warn": "\x1b[33m", "fail": "\x1b[31m"}
@@ -114,25 +113,6 @@ def _spoken(settings: RunSettings) -> str:
     who = f" as {settings.kafka_username}" if settings.kafka_username else ""
     by = f" by {settings.kafka_sasl_mechanism}" if settings.kafka_sasl_mechanism else ""
     return f" over {settings.kafka_security_protocol}{who}{by}"
-
-
-async def _server(_patient: Patient) -> AsyncIterator[Finding]:
-    """Is one up here? In production, where doctor may run elsewhere, its absence is no failure."""
-    url = default_url()
-    try:
-        async with FreshetClient(url, "") as client:
-            answer = await client.call("GET", "/readyz")
-    except CommandError:
-        mend = "start it: freshet run; FRESHET_HOST and FRESHET_PORT name another place"
-        yield Finding("warn", "server", f"nobody answers at {url}", mend)
-        return
-    if answer.ok and isinstance(answer.body, dict):
-        yield Finding("ok", "server", f"{url} is ready")
-    elif answer.status == 503:
-        yield Finding("fail", "server", f"{url} is not ready: {answer.detail()}")
-    else:
-        mend = "something else has this port? FRESHET_PORT names another one"
-        yield Finding("warn", "server", f"{url} is no Freshet ({answer.status} on /readyz)", mend)
 
 
 async def _log(patient: Patient) -> AsyncIterator[Finding]:
@@ -249,28 +229,16 @@ async def _catalogue(patient: Patient) -> AsyncIterator[Finding]:
         yield Finding("ok", "catalogue", told)
 
 
-async def _clock(patient: Patient) -> AsyncIterator[Finding]:
-    try:
-        reply: Any = await patient.connection.execute("TIME")
-    except StoreError:  # a cluster has no one clock, and managed servers may forbid the question
-        return
-    ahead_ms = time.time() * 1000 - (int(reply[0]) * 1000 + int(reply[1]) / 1000)
-    told = f"{abs(ahead_ms):.0f} ms {'ahead of' if ahead_ms > 0 else 'behind'} the store's"
-    if abs(ahead_ms) > _CLOCK_WARN_MS:
-        yield Finding("warn", "clock", told, "let both machines take their time from NTP")
-    else:
-        yield Finding("ok", "clock", told)
-
-
 _CHECKS: dict[str, Callable[[Patient], AsyncIterator[Finding]]] = {
     "settings": _settings,
-    "server": _server,
+    "server": server,
+    "scenarios": scenarios,
     "log": _log,
     "store": _store,
     "profiler": _lag,
     "release": _release,
     "catalogue": _catalogue,
-    "clock": _clock,
+    "clock": clocks,
 }
 _REACH = {
     "log": "is it up? FRESHET_LOG_URL names it",

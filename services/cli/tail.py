@@ -7,11 +7,14 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
+import msgspec
+
 from services.cli.backend import backend
 from services.cli.failure import EXIT_OK
+from services.cli.output import say
 from services.local.settings import RunSettings
 from services.log.open import open_log
-from services.log.protocol import EventLog, Topic
+from services.log.protocol import EventLog, Record, Topic
 
 _FETCH_RECORDS = 500
 _FETCH_WAIT_MS = 1000
@@ -48,9 +51,19 @@ async def _tail(settings: RunSettings, from_start: bool, limit: int | None) -> N
         while left is None or left > 0:
             for records in (await consumer.fetch(_FETCH_RECORDS, _FETCH_WAIT_MS)).values():
                 for record in records[:left]:
-                    sys.stdout.write((record.value or b"").decode("utf-8", "replace") + "\n")
+                    _show(record)
                     left = left - 1 if left is not None else None
             sys.stdout.flush()
     finally:
         await consumer.stop()
         await log.close()
+
+
+def _show(record: Record) -> None:
+    """One line of JSON; what is none, from a producer of somebody's own, is told beside the result."""
+    try:
+        line = msgspec.json.encode(msgspec.json.decode(record.value or b"")).decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        say(f"{record.position}: no JSON: {(record.value or b'')[:200].decode('utf-8', 'replace')!r}")
+    else:
+        sys.stdout.write(line + "\n")
