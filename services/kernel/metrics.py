@@ -43,7 +43,7 @@ HTTP_DURATION = Metric(
 INGEST_RECORDS = Metric(
     "freshet_ingest_records_total",
     "counter",
-    "records by what became of them: accepted, rejected (invalid), refused (log full or away), unknown",
+    "records by what became of them: accepted, refused (log full or away), unknown (no answer in time)",
     ("topic", "outcome"),
 )
 INGEST_REJECTED = Metric("freshet_ingest_rejected_total", "counter", "inputs rejected by code", ("code",))
@@ -116,7 +116,7 @@ RECOMMEND_FALLBACKS = Metric(
 )
 RECOMMEND_STREAMS = Metric("freshet_recommend_streams", "gauge", "event streams open")
 RELEASE_LOADS = Metric(
-    "freshet_release_loads_total", "counter", "releases loaded, refused or failed", ("service", "outcome")
+    "freshet_release_loads_total", "counter", "releases loaded or refused", ("service", "outcome")
 )
 RELEASE_INFO = Metric(
     "freshet_release_info", "gauge", "1 for the release being served", ("service", "release")

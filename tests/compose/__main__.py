@@ -6,7 +6,8 @@
 4. A second `up` changes nothing.
 5. One container after another is killed (SIGKILL) while somebody posts: acknowledged means counted once.
 6. Stopped and started again, with keys this time: all is there, and nobody gets in without a key.
-7. Prometheus, where its image is to be had, sees every service, and parses the dashboard's expressions.
+7. Prometheus, where its image is to be had, sees every service, has the alerts, and parses the dashboards'
+   expressions; its promtool runs the alerts on the hours made up for them.
 Taken down at the end, whatever happened.
 """
 
@@ -27,7 +28,7 @@ from services.log.protocol import Topic
 from tests.compose.images import SERVICES, VERSION, size_over_base
 from tests.compose.posting import Poster
 from tests.compose.stack import ROOT, Stack, StepError, check, docker, note, step, wait_until
-from tests.unit.test_monitoring import rules
+from tests.unit.monitoring import ALERTS, alerts, rules
 
 _OURS = ("ingest", "profiler", "recommender", "gateway")
 _KILLED = ("profiler", "recommender", "ingest", "gateway", "valkey", "kafka")
@@ -172,7 +173,7 @@ def with_keys(stack: Stack) -> None:
 
 
 def monitored(stack: Stack) -> None:
-    """Every instance is asked, with the key; the dashboard's expressions parse."""
+    """Every instance is asked, with the key; the dashboards' expressions parse; the alerts do what they say."""
     stack.compose("--profile", "monitoring", "up", "--detach", "--no-deps", "--wait", "prometheus")
     address = f"http://localhost:{stack.ports['PROMETHEUS_PORT']}/api/v1/targets"
 
@@ -182,14 +183,24 @@ def monitored(stack: Stack) -> None:
         return {target["labels"]["job"] for target in targets if target["health"] == "up"}
 
     wait_until("Prometheus sees them", lambda: up() == {"ingest", "profiler", "recommender"}, "prometheus")
-    told = subprocess.run(
-        ["docker", "run", "--rm", "-i", "--entrypoint", "promtool", _PROMETHEUS, "check", "rules"],
-        input=rules(),
+    with urllib.request.urlopen(address.replace("targets", "rules"), timeout=10) as answer:
+        loaded = {rule["name"] for group in json.load(answer)["data"]["groups"] for rule in group["rules"]}
+    check(loaded == {rule["alert"] for rule in alerts()}, f"Prometheus has the rules {loaded}", "prometheus")
+    promtool("check", "rules", told=rules())
+    promtool("test", "rules", f"/rules/{ALERTS.stem}_test.yml")
+
+
+def promtool(*words: str, told: str = "") -> None:
+    """Prometheus' own tool, with `told` on its standard input and the rules' folder at /rules."""
+    mounted = f"{ALERTS.parent}:/rules:ro"
+    ran = subprocess.run(
+        ["docker", "run", "--rm", "-i", "-v", mounted, "--entrypoint", "promtool", _PROMETHEUS, *words],
+        input=told,
         capture_output=True,
         text=True,
         check=False,
     )
-    check(told.returncode == 0, f"promtool: {told.stdout} {told.stderr}")
+    check(ran.returncode == 0, f"promtool: {ran.stdout} {ran.stderr}")
 
 
 def run(stack: Stack, timings: dict[str, float]) -> None:

@@ -1,62 +1,44 @@
-"""The dashboard and what it rests on: metrics that exist, expressions that parse, mounts that are there."""
+"""The dashboards and what they rest on: metrics that exist, expressions that parse, panels to read."""
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from services.kernel.metrics import CATALOGUE, Metric
+from tests.unit.monitoring import (
+    BOARDS,
+    EVERYWHERE,
+    ROOT,
+    board,
+    expressions,
+    groupings_of,
+    metrics_of,
+    panels,
+    published,
+    rules,
+)
 
-ROOT = Path(__file__).resolve().parents[2]
-DASHBOARD = ROOT / "deploy/grafana/dashboards/freshet.json"
-# What Prometheus adds to each sample, and what a histogram's buckets have.
-EVERYWHERE = {"job", "instance", "le"}
-_SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("",), "gauge": ("",)}
-
-
-def published() -> dict[str, Metric]:
-    """Every sample name that the services publish."""
-    return {metric.name + suffix: metric for metric in CATALOGUE for suffix in _SUFFIXES[metric.kind]}
-
-
-def panels() -> list[dict[str, Any]]:
-    """The dashboard's panels that show something."""
-    return [panel for panel in json.loads(DASHBOARD.read_text())["panels"] if panel["type"] != "row"]
+NAMES = tuple(BOARDS)
 
 
-def expressions() -> Iterator[tuple[str, str]]:
-    """(panel, PromQL), with Grafana's variable replaced by what it comes to."""
-    for panel in panels():
-        for target in panel["targets"]:
-            yield panel["title"], target["expr"].replace("$__rate_interval", "1m")
-
-
-def rules() -> str:
-    """The expressions as a rules file, which `promtool check rules` parses."""
-    listed = [{"record": f"check:n{number}", "expr": text} for number, (_, text) in enumerate(expressions())]
-    return json.dumps({"groups": [{"name": "dashboard", "rules": listed}]})  # JSON is YAML
-
-
-def test_every_metric_of_the_dashboard_is_published_with_its_labels() -> None:
+def test_every_expression_names_metrics_that_are_published_with_their_labels() -> None:
     known = published()
-    for panel, text in expressions():
-        names = set(re.findall(r"freshet_\w+", text))
-        assert names <= known.keys(), f"{panel}: {names - known.keys()}"
-        grouped = {word for words in re.findall(r"by \(([^)]*)\)", text) for word in words.split(", ")}
-        chosen = set(re.findall(r"[{,]\s*(\w+)\s*[!=]", text))
+    for shown, place, text in expressions():
+        names = metrics_of(text)
+        assert names <= known.keys(), f"{shown}, {place}: {names - known.keys()}"
+        chosen = set(re.findall(r"[{,]\s*(\w+)\s*(?:=~|!~|!=|=)\s*\"", text))
         labels = EVERYWHERE.union(*(known[name].labels for name in names))
-        assert grouped | chosen <= labels, f"{panel}: {(grouped | chosen) - labels}"
+        unknown = (groupings_of(text) | chosen) - labels
+        assert not unknown, f"{shown}, {place}: {unknown}"
 
 
-def test_legends_name_labels_that_the_expression_keeps() -> None:
-    for panel in panels():
+@pytest.mark.parametrize("name", NAMES)
+def test_legends_name_labels_that_the_expression_keeps(name: str) -> None:
+    for panel in panels(name):
         for target in panel["targets"]:
             legend = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
             kept = {
@@ -65,20 +47,46 @@ def test_legends_name_labels_that_the_expression_keeps() -> None:
             assert legend <= (kept or EVERYWHERE), panel["title"]
 
 
-def test_every_metric_is_on_the_dashboard() -> None:
-    shown = " ".join(text for _, text in expressions())
-    assert [metric.name for metric in CATALOGUE if metric.name not in shown] == []
-
-
-def test_the_panels_do_not_overlap_and_each_says_what_it_means() -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_the_panels_do_not_overlap_and_each_says_what_it_means(name: str) -> None:
     taken: set[tuple[int, int]] = set()
-    for panel in panels():
+    for panel in board(name)["panels"]:
         at = panel["gridPos"]
         cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
         assert not cells & taken, panel["title"]
         assert at["x"] + at["w"] <= 24
-        assert panel["description"].endswith(".")
+        assert panel["type"] == "row" or panel["description"].endswith("."), panel["title"]
         taken |= cells
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_grafana_needs_to_tell_parts_apart_is_unique(name: str) -> None:
+    shown = board(name)["panels"]
+    assert len({panel["id"] for panel in shown}) == len(shown)
+    titles = [panel["title"] for panel in shown]
+    assert len(set(titles)) == len(titles)
+    assert {target["datasource"]["uid"] for panel in panels(name) for target in panel["targets"]} == {
+        "freshet-prometheus"
+    }
+    for panel in panels(name):
+        letters = [target["refId"] for target in panel["targets"]]
+        assert len(set(letters)) == len(letters), panel["title"]
+
+
+def test_the_dashboards_lead_to_each_other_and_all_that_lie_there_are_known() -> None:
+    assert set((ROOT / "deploy/grafana/dashboards").iterdir()) == set(BOARDS.values())
+    boards = [board(name) for name in NAMES]
+    assert len({one["uid"] for one in boards}) == len({one["title"] for one in boards}) == len(NAMES)
+    for one in boards:
+        assert one["description"]
+        assert [link["tags"] for link in one["links"]] == [one["tags"]] == [["freshet"]]
+
+
+def test_the_home_dashboard_of_compose_is_there() -> None:
+    (home,) = re.findall(
+        r"HOME_DASHBOARD_PATH: /etc/grafana/(\S+)", (ROOT / "docker-compose.yml").read_text()
+    )
+    assert (ROOT / "deploy/grafana" / home) == BOARDS["overview"]
 
 
 def test_the_expressions_parse(tmp_path: Path) -> None:
