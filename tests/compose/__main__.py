@@ -173,7 +173,7 @@ def with_keys(stack: Stack) -> None:
 
 
 def monitored(stack: Stack) -> None:
-    """Every instance is asked, with the key; the dashboards' expressions parse; the alerts do what they say."""
+    """Every instance is asked, with the key; the dashboards' expressions parse; alerts do what they say."""
     stack.compose("--profile", "monitoring", "up", "--detach", "--no-deps", "--wait", "prometheus")
     address = f"http://localhost:{stack.ports['PROMETHEUS_PORT']}/api/v1/targets"
 
