@@ -27,7 +27,7 @@ def welcome(settings: HttpSettings, *, empty: bool) -> str:
     write, read = _key_flags(settings)
     locked = "" if read or not write else "  (reading needs a key too: set FRESHET_KEYS)\n"
     return f"""\
-Freshet is up: {url}  (every call: {url}/docs; Ctrl-C stops it)
+Freshet is up: {url}  (a shop to click through; every call: {url}/docs; Ctrl-C stops it)
 
 Post an event, see what it did, ask for recommendations:
 

@@ -14,11 +14,13 @@ export class ApiError extends Error {
 
 /** "locked" when a key is missing or wrong, "gone" when nobody answers, "back" when somebody does again. */
 export const link = new EventTarget();
-let isGone = false;
+link.isGone = false;
+link.isLocked = false;
+const opened = new Map(); // url → { answer, ending }: streams that were opened before anybody follows them
 
 function mark(gone) {
-  if (gone === isGone) return;
-  isGone = gone;
+  if (gone === link.isGone) return;
+  link.isGone = gone;
   link.dispatchEvent(new Event(gone ? "gone" : "back"));
 }
 
@@ -49,7 +51,10 @@ async function send(url, options) {
   mark(false);
   if (answer.ok) return answer;
   const told = await answer.json().catch(() => ({}));
-  if (answer.status === 401 || told.code === "write_key_only") link.dispatchEvent(new Event("locked"));
+  if (answer.status === 401 || told.code === "write_key_only") {
+    link.isLocked = true;
+    link.dispatchEvent(new Event("locked"));
+  }
   throw new ApiError(answer.status, told.code ?? "error", told.detail ?? answer.statusText);
 }
 
@@ -71,6 +76,16 @@ export function query(parameters) {
   return new URLSearchParams(given).toString();
 }
 
+const stream = (url, signal) => send(url, { headers: headers({ accept: "text/event-stream" }), signal });
+
+/** Opens a stream that `follow` will want. */
+export function openEarly(url) {
+  const ending = new AbortController();
+  const answer = stream(url, ending.signal);
+  answer.catch(() => {}); // whoever follows is told
+  opened.set(url, { answer, ending });
+}
+
 /**
  * Follows a stream until `signal` ends it: `onList(list, id)` for each list, and whatever happens it connects again.
  */
@@ -78,7 +93,10 @@ export async function follow(url, onList, signal) {
   while (!signal.aborted) {
     let wait = RETRY_MS;
     try {
-      const answer = await send(url, { headers: headers({ accept: "text/event-stream" }), signal });
+      const early = opened.get(url);
+      opened.clear();
+      if (early) signal.addEventListener("abort", () => early.ending.abort(), { once: true });
+      const answer = await (early?.answer ?? stream(url, signal));
       await read(answer.body, (event) => {
         if (event.retry) wait = event.retry;
         if (event.name === "message" && event.data) onList(JSON.parse(event.data), event.id);

@@ -3,7 +3,7 @@
 import { ApiError, call, query } from "./api.js";
 import { productCard } from "./card.js";
 import { count, h, say } from "./dom.js";
-import { FIELDS } from "./live.js";
+import { FIELDS } from "./early.js";
 import { Row } from "./row.js";
 import { visitor } from "./visitor.js";
 

@@ -70,15 +70,18 @@ function chooser(part, choices) {
 
 function showTrouble() {
   const banner = document.getElementById("banner");
-  link.addEventListener("gone", () => {
+  const gone = () => {
     banner.textContent = "Freshet does not answer. This page tries again every second; what you click is kept and sent then.";
     banner.hidden = false;
-  });
+  };
+  link.addEventListener("gone", gone);
+  if (link.isGone) gone();
   link.addEventListener("back", () => {
     banner.hidden = true;
     say("Freshet answers again");
   });
   link.addEventListener("locked", askForKey);
+  if (link.isLocked) askForKey();
 }
 
 /** A dialog for one of FRESHET_KEYS; the page starts anew with it. */

@@ -1,11 +1,11 @@
 // A page that follows a visitor: one list over the stream, and the rows around it asked for whenever it changes.
 
-import { ApiError, call, follow, query } from "./api.js";
-import { painted, say } from "./dom.js";
+import { ApiError, call, follow } from "./api.js";
+import { say } from "./dom.js";
+import { FIELDS, streamUrl } from "./early.js";
 import { listShown } from "./track.js";
 import { visitor } from "./visitor.js";
 
-export const FIELDS = ["title", "categories", "price", "currency", "brand", "group_id", "group_order", "properties"];
 const EMPTY_AGAIN_MS = 2000; // an empty catalogue announces nothing when it fills
 const SAID_MIN_MS = 4000; // what a screen reader is told about rearranged rows, at most so often
 
@@ -47,8 +47,7 @@ export class LivePage {
     this.ending = new AbortController();
     const { signal } = this.ending;
     const { scenario, n } = this.lead;
-    const asked = { scenario, n, filter: this.filter, fields: FIELDS.join(","), ...visitor.context };
-    const url = `/recommend/${encodeURIComponent(visitor.id)}/stream?${query(asked)}`;
+    const url = streamUrl({ scenario, n, filter: this.filter });
     follow(url, (list, id) => !signal.aborted && this.take(list, id), signal).catch((error) => {
       if (!(error instanceof ApiError) || error.status !== 401) this.onEmpty(error);
     });
@@ -58,20 +57,22 @@ export class LivePage {
     const items = this.lead.only ? list.items.filter(this.lead.only) : list.items;
     const had = this.lead.row.order.length > 0;
     const moved = this.lead.row.show(items, list.recommendation_id);
-    if (items.length && !this.isMarked) {
-      this.isMarked = true;
-      painted().then(() => performance.mark("first-rows")); // benchmarks/page.py reads it
-    }
-    listShown(id);
+    const { signal } = this.ending;
+    const shown = listShown(id);
     if (had && moved) this.tell(moved, items);
     if (list.strategy === "none" && !this.lead.mayBeEmpty) {
       this.onEmpty(null);
       this.timer = setTimeout(() => this.restart(), EMPTY_AGAIN_MS);
       return;
     }
-    this.onChange(list);
-    this.hasLead = true;
-    this.refresh();
+    // What comes next does not hold up the frame that shows this.
+    shown.then(() => {
+      if (!this.hasLead) performance.mark("first-rows"); // benchmarks/page.py reads it
+      this.hasLead = true;
+      if (signal.aborted) return;
+      this.onChange(list);
+      this.refresh();
+    });
   }
 
   tell(moved, items) {

@@ -3,6 +3,7 @@
 import { Browse } from "./browse.js";
 import { productCard } from "./card.js";
 import { showCart } from "./cart.js";
+import { SHOP } from "./early.js";
 import { emptyCatalogue, refused } from "./empty.js";
 import { LivePage } from "./live.js";
 import { showProduct } from "./product.js";
@@ -11,8 +12,6 @@ import { Row } from "./row.js";
 import { h } from "./dom.js";
 import { visitor } from "./visitor.js";
 
-// Films share the catalogue with the shop; each tab has its own part of it.
-const FILTER = "!categories:Films,Serials";
 const NONE_TOGETHER = "No two orders hold this together with another product yet. Put both into your cart and check out twice: then this row knows.";
 const own = (code) => (item) => item.reason.code === code;
 
@@ -25,7 +24,7 @@ export function mountShop(main, parameters) {
   const arrivals = row({ title: "New arrivals" });
   const similar = row({ title: "Similar" });
   const together = row({ title: "Bought together", empty: NONE_TOGETHER, waiting: 0 });
-  const browse = new Browse({ title: "All shelves", filter: FILTER });
+  const browse = new Browse({ title: "All shelves", filter: SHOP.filter });
   const profile = new ProfilePanel();
   const stage = h("div", { class: "stage" });
   const productRows = h("div", { hidden: true }, similar.element, together.element);
@@ -52,9 +51,9 @@ export function mountShop(main, parameters) {
   ];
 
   const live = new LivePage({
-    lead: { scenario: "for_you", n: 12, row: forYou },
+    lead: { ...SHOP, row: forYou },
     rows: home,
-    filter: FILTER,
+    filter: SHOP.filter,
     onChange: () => {
       browse.start();
       if (page.parentElement !== main) main.replaceChildren(page);

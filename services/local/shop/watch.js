@@ -4,7 +4,7 @@ import { call, query } from "./api.js";
 import { Browse } from "./browse.js";
 import { filmUrl, titleOf } from "./card.js";
 import { h } from "./dom.js";
-import { LivePage, FIELDS } from "./live.js";
+import { LivePage } from "./live.js";
 import { Player } from "./player.js";
 import { ProfilePanel } from "./profile.js";
 import { Row } from "./row.js";
@@ -68,7 +68,7 @@ export function mountWatch(main, parameters) {
 
   live.start();
   update(parameters);
-  call(`/items?${query({ filter: FILTER, limit: 1, fields: FIELDS[0] })}`)
+  call(`/items?${query({ filter: FILTER, limit: 1, fields: "title" })}`)
     .then(({ total }) => total === 0 && main.replaceChildren(noFilms()))
     .catch(() => {});
   return {
