@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -62,11 +63,12 @@ def _line(finding: Finding) -> str:
 
 
 async def _examine(settings: RunSettings) -> list[Finding]:
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # its warnings are findings here
     patient = Patient(settings, open_log(settings), connect(settings))
     findings: list[Finding] = []
     try:
         for part, check in _CHECKS.items():
-            findings += await _guarded(part, check, patient)
+            _add(findings, await _guarded(part, check, patient))
     finally:
         await patient.connection.close()
         await patient.log.close()
@@ -76,16 +78,32 @@ async def _examine(settings: RunSettings) -> list[Finding]:
 async def _guarded(
     part: str, check: Callable[[Patient], AsyncIterator[Finding]], patient: Patient
 ) -> list[Finding]:
-    async def collect() -> list[Finding]:
-        return [finding async for finding in check(patient)]
+    """What a check finds, and what stopped it, if anything did."""
+    found: list[Finding] = []
+
+    async def collect() -> None:
+        async for finding in check(patient):
+            found.append(finding)  # noqa: PERF401 - what came before a failure stays
 
     try:
-        return await asyncio.wait_for(collect(), _CHECK_TIMEOUT_S)
+        await asyncio.wait_for(collect(), _CHECK_TIMEOUT_S)
     except TimeoutError:
-        return [Finding("fail", part, f"no answer within {_CHECK_TIMEOUT_S:.0f} s", _REACH.get(part, ""))]
+        found.append(
+            Finding("fail", part, f"no answer within {_CHECK_TIMEOUT_S:.0f} s", _REACH.get(part, ""))
+        )
     except (StoreError, LogError, ReleaseError) as error:
-        told = str(error)  # most say themselves which setting to look at
-        return [Finding("fail", part, told, "" if "FRESHET_" in told else _REACH.get(part, ""))]
+        kind = next(name for name, kinds in _KINDS.items() if isinstance(error, kinds))
+        found.append(Finding("fail", part, str(error), _REACH[kind]))
+    return found
+
+
+def _add(findings: list[Finding], more: list[Finding]) -> None:
+    """A part that is down stops several checks: the first one says why, the others name it."""
+    for finding in more:
+        same = next((one for one in findings if finding.level == "fail" and one.text == finding.text), None)
+        if same is not None:
+            finding.text, finding.mend = f"not looked at to the end, because of {same.part}", same.mend
+        findings.append(finding)
 
 
 async def _settings(patient: Patient) -> AsyncIterator[Finding]:
@@ -133,7 +151,7 @@ async def _log(patient: Patient) -> AsyncIterator[Finding]:
 async def _store(patient: Patient) -> AsyncIterator[Finding]:
     warnings = await patient.connection.check()
     for warning in warnings:
-        yield Finding("warn", "store", warning)
+        yield Finding("warn", "store", warning, "ask whoever runs it; docs/OPERATIONS.md")
     patient.meta = await MetaStore(patient.connection).read()
     if patient.meta is None:
         yield Finding(
@@ -241,7 +259,11 @@ _CHECKS: dict[str, Callable[[Patient], AsyncIterator[Finding]]] = {
     "clock": clocks,
 }
 _REACH = {
-    "log": "is it up? FRESHET_LOG_URL names it",
-    "store": "is it up? FRESHET_STORE_URL names it",
+    "log": "see that it runs, and that FRESHET_LOG_URL leads to it",
+    "store": "see that it runs, and that FRESHET_STORE_URL leads to it",
     "release": "FRESHET_RELEASE_URL names where releases live; `freshet release list` shows them",
+    "profiler": "log and store answer slowly: look at their load",
+    "catalogue": "log and store answer slowly: look at their load",
+    "clock": "log and store answer slowly: look at their load",
 }
+_KINDS = {"log": LogError, "store": StoreError, "release": ReleaseError}

@@ -34,7 +34,7 @@ def recommend(arguments: argparse.Namespace) -> int:
         print_json(body)
         return EXIT_OK
     rows = [
-        [str(item["rank"]), item["item_id"], str(item.get("title", "")), _reason(item.get("reason"))]
+        [str(item["rank"]), item["item_id"], str(item.get("title") or ""), _reason(item.get("reason"))]
         for item in body["items"]
     ]
     names = ["rank", "item_id", "title", "reason"]

@@ -85,16 +85,39 @@ def test_doctor_names_a_scenario_file_that_is_not_in_use(shop: FreshetProcess) -
     eventually(lambda: problem(shop), lambda told: told is None)
 
 
-def test_doctor_compares_every_clock(
-    shop: FreshetProcess, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The clock of this process is put back an hour, beside a store, a log and a server that run on."""
-    assert shop.call("POST", "/events", EVENT, {"Authorization": f"Bearer {KEY}"})[0] == 202
+def settings_of(shop: FreshetProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands of this process find it."""
     for name in [name for name in os.environ if name.startswith("FRESHET_")]:
         monkeypatch.delenv(name)
     for name, value in shop.variables.items():
         if name.startswith("FRESHET_"):
             monkeypatch.setenv(name, value)
+
+
+def test_doctor_says_how_to_mend_all_that_is_down(
+    shop: FreshetProcess, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings_of(shop, monkeypatch)
+    for name in ("FRESHET_STORE_URL", "FRESHET_LOG_URL"):
+        monkeypatch.setenv(name, "valkey://127.0.0.1:1/0")
+    monkeypatch.setenv("FRESHET_KEYS", "not-the-key-of-the-server")
+    assert main(["doctor", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    amiss = [one for one in told["findings"] if one["level"] != "ok"]
+    assert all(one["mend"] for one in amiss), amiss
+    by_part = {one["part"]: one for one in amiss}
+    assert "FRESHET_STORE_URL leads to it" in by_part["store"]["mend"]
+    assert "FRESHET_LOG_URL leads to it" in by_part["log"]["mend"]
+    assert "refuses the key" in by_part["server"]["text"]
+    assert by_part["clock"]["text"] == "not looked at to the end, because of log", "the reason is told once"
+
+
+def test_doctor_compares_every_clock(
+    shop: FreshetProcess, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The clock of this process is put back an hour, beside a store, a log and a server that run on."""
+    assert shop.call("POST", "/events", EVENT, {"Authorization": f"Bearer {KEY}"})[0] == 202
+    settings_of(shop, monkeypatch)
     for back_s, level in ((0, "ok"), (3600, "warn")):
         clock = SimpleNamespace(time=lambda back_s=back_s: time.time() - back_s)
         monkeypatch.setattr("services.cli.doctor_clock.time", clock)
