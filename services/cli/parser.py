@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from services.cli.parser_cost import cost_command
@@ -20,7 +19,7 @@ from services.cli.parser_release import release_commands
 from services.cli.parser_scenarios import scenario_commands
 from services.cli.parser_training import evaluate_command, train_command
 from services.cli.parser_users import users_commands
-from services.cli.usage import Parser
+from services.cli.usage import Parser, Version
 
 _EPILOG = """\
 start here:
@@ -97,7 +96,7 @@ def build_parser() -> Parser:
         description="Real-time recommendations: an event posted now changes the next answer.",
         epilog=_EPILOG,
     )
-    parser.add_argument("--version", action="version", version=f"freshet {_version()}")
+    parser.add_argument("--version", action=Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _run(commands)
     _events(commands)
@@ -251,10 +250,3 @@ def _operations(commands: Any) -> None:
     completion.epilog = _COMPLETION_EPILOG
     completion.add_argument("shell", choices=SHELLS, help="yours")
     json_flag(completion)
-
-
-def _version() -> str:
-    try:
-        return version("freshet")
-    except PackageNotFoundError:
-        return "(not installed)"

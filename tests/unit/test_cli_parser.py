@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 from itertools import takewhile
 from pathlib import Path
 
@@ -152,3 +153,11 @@ def test_every_script_names_every_command_and_flag(shell: str, capsys: pytest.Ca
         for action in command._actions:
             for name in action.option_strings:
                 assert (name.lstrip("-") if shell == "fish" else name) in script
+
+
+def test_a_start_loads_nothing_but_the_tree_of_commands() -> None:
+    """Else `freshet --help`, and every command before its own work, waits for what it does not use."""
+    code = "import sys, services.cli.parser as p; p.build_parser(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert not loaded & {"msgspec", "httpx", "rich", "numpy", "asyncio", "services.cli.completion"}
