@@ -11,11 +11,12 @@ import os
 import shutil
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, ViewportSize, sync_playwright
 
 from benchmarks._measure import emit, machine, note
 from benchmarks._system import running
 
+_VIEWPORT: ViewportSize = {"width": 1280, "height": 900}
 _STEPS = ("accepted", "written", "shown")
 _FIRST_ROWS = "performance.getEntriesByName('first-rows')[0]?.startTime"
 _FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
@@ -38,13 +39,13 @@ def main() -> None:
     ways: dict[str, list[float]] = {step: [] for step in _STEPS}
     with running() as system, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        _visit(browser, f"http://127.0.0.1:{system.port}/")[
-            0
-        ].close()  # nobody's first visit is measured twice
+        url = f"http://127.0.0.1:{system.port}/"
+        weights.append(_weight(browser, url) / 1000)  # a visit of its own: to look at requests takes time
         for number in range(arguments.visits):
             note(f"visit {number + 1} of {arguments.visits} ...")
-            context, page, weight = _visit(browser, f"http://127.0.0.1:{system.port}/")
-            weights.append(weight / 1000)
+            context = browser.new_context(viewport=_VIEWPORT)
+            page = context.new_page()
+            _arrive(page, url)
             first_rows.append(float(page.evaluate(_FIRST_ROWS)))
             first_paint.append(float(page.evaluate(_FIRST_PAINT)))
             for place in range(arguments.clicks):
@@ -64,10 +65,8 @@ def main() -> None:
         emit(f"page_click_{step}", ways[step], "ms", 1, **where)
 
 
-def _visit(browser: Browser, url: str) -> tuple[BrowserContext, Page, int]:
-    """A new visitor who sees the first rows; bytes transferred for the page itself, without its answers."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
+def _weight(browser: Browser, url: str) -> int:
+    """Bytes transferred for the page itself, without its answers."""
     bytes_of: dict[str, int] = {}
 
     def finished(request: Request) -> None:
@@ -75,11 +74,17 @@ def _visit(browser: Browser, url: str) -> tuple[BrowserContext, Page, int]:
             told = request.sizes()
             bytes_of[request.url] = told["responseBodySize"] + told["responseHeadersSize"]
 
-    page.on("requestfinished", finished)
+    with browser.new_context(viewport=_VIEWPORT) as context:
+        page = context.new_page()
+        page.on("requestfinished", finished)
+        _arrive(page, url)
+    return sum(bytes_of.values())
+
+
+def _arrive(page: Page, url: str) -> None:
     page.goto(url)
     page.wait_for_function(f"() => {_FIRST_ROWS} !== undefined")
     page.wait_for_timeout(500)  # and all else that it loads
-    return context, page, sum(bytes_of.values())
 
 
 if __name__ == "__main__":

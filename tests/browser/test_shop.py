@@ -183,6 +183,11 @@ def test_visitors_and_their_context(page: Page, freshet: FreshetProcess) -> None
     assert posted is not None
     assert posted["context"] == {"country": "DE"}
     assert posted["recommendation_id"]
+    page.locator("summary").click()
+    expect(page.get_by_role("option", name="u_2337", exact=False)).to_be_attached()
+    page.get_by_label("Looking as").select_option("u_2337")
+    expect(visit.row("Recently viewed")).to_contain_text("ou bought this")
+    assert visit.visitor == "u_2337"
 
 
 @pytest.mark.parametrize(

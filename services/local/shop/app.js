@@ -27,7 +27,7 @@ async function show(isFirst) {
   document.title = `${tab.title} – Freshet`;
   document.getElementById("strip").hidden = !tab.strip;
   if (!isFirst) newPage();
-  if (shown?.path === path) shown.update(parameters);
+  if (shown?.path === path) await shown.update(parameters);
   else {
     const mount = tab.mount();
     const mounted = mount instanceof Promise ? await mount : mount;
@@ -35,7 +35,7 @@ async function show(isFirst) {
     shown?.unmount();
     shown = { path, ...mounted(main, parameters) };
   }
-  if (!isFirst) {
+  if (!isFirst && mine === turn) {
     const heading = main.querySelector("h1");
     (heading ?? main).focus({ preventScroll: true });
     say(heading?.textContent ?? tab.title);

@@ -18,7 +18,7 @@ export class Browse {
   constructor({ title, filter, card = productCard, kind = "", departments = true, prices = true, unit = "products" }) {
     this.filter = filter;
     this.unit = unit;
-    this.row = new Row({ title, card, kind: `grid ${kind}`, empty: "Nothing matches. Choose another department or price.", waiting: 12 });
+    this.row = new Row({ title, card, kind: `grid ${kind}`, empty: "Nothing matches. Choose another department or price." });
     this.wanted = { department: "", price: "", scenario: "for_you" };
     this.chips = h("div", { class: "chips", role: "group", "aria-label": "Departments" });
     this.more = h("button", { class: "more", hidden: true, onclick: () => this.next() }, "Show more");

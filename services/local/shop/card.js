@@ -24,6 +24,9 @@ export function like(item, recommendationId) {
   track({ event_type: "like", item_id: item.item_id, recommendation_id: recommendationId }, `Liked: ${titleOf(item)}`);
 }
 
+/** The card that was clicked last: its product can be shown before anybody is asked. */
+export let opened = null; // { item, recommendationId }
+
 export function productCard(item) {
   const why = h("p", { class: "reason" }, item.reason?.text ?? "");
   const link = h("a", { href: itemUrl(item.item_id) }, titleOf(item));
@@ -51,7 +54,7 @@ export function productCard(item) {
     h("div", { class: "acts" }, add, heart),
   );
   link.addEventListener("click", () => {
-    element.dispatchEvent(new CustomEvent("opened", { bubbles: true, detail: { item, recommendationId: answer() } }));
+    opened = { item, recommendationId: answer() };
   });
   return {
     element,

@@ -28,26 +28,25 @@ export function say(text) {
   said.textContent = said.textContent === text ? `${text} ` : text;
 }
 
-const moneys = new Map();
+// By hand: the first Intl.NumberFormat of a page takes 20 to 35 ms, a tenth of the time to the first rows.
+const SIGNS = { USD: "$", EUR: "€", GBP: "£", JPY: "¥", INR: "₹" };
+const WHOLE = new Set(["JPY", "KRW", "CLP", "VND"]); // currencies without cents
+
+const grouped = (digits) => digits.replace(/\B(?=(\d{3})+$)/g, ",");
 
 /** A price with its currency; nothing where there is no price. */
 export function money(price, currency) {
   if (typeof price !== "number") return "";
-  const code = currency || "USD";
-  if (!moneys.has(code)) {
-    try {
-      moneys.set(code, new Intl.NumberFormat("en", { style: "currency", currency: code }));
-    } catch {
-      moneys.set(code, { format: (value) => `${value.toFixed(2)} ${code}` });
-    }
-  }
-  return moneys.get(code).format(price);
+  const [whole, cents] = price.toFixed(WHOLE.has(currency) ? 0 : 2).split(".");
+  const amount = grouped(whole) + (cents ? `.${cents}` : "");
+  if (!currency) return amount;
+  return SIGNS[currency] ? SIGNS[currency] + amount : `${currency} ${amount}`;
 }
 
 /** Milliseconds with as many digits as mean something. */
 export const ms = (value) => (value < 10 ? value.toFixed(1) : value.toFixed(0)) + " ms";
 
-export const count = (value) => new Intl.NumberFormat("en").format(value);
+export const count = (value) => grouped(String(Math.round(value)));
 
 /** A path of categories as one text. */
 export const path = (category) => (Array.isArray(category) ? category.join(" > ") : String(category ?? ""));

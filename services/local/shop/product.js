@@ -1,19 +1,14 @@
 // One product on the stage.
 
 import { ApiError, call } from "./api.js";
-import { addToCart, like, titleOf } from "./card.js";
+import { addToCart, like, opened, titleOf } from "./card.js";
 import { h, money, path } from "./dom.js";
 import { tile } from "./tiles.js";
 import { track } from "./track.js";
 
-let opened = null; // { item, recommendationId } of the card that was clicked: shown before the answer comes
-
-addEventListener("opened", ({ detail }) => (opened = detail));
-
 /** Shows the product in `stage` with `aside` at its right, and posts that it was looked at. */
 export async function showProduct(stage, itemId, aside) {
   const known = opened?.item.item_id === itemId ? opened : null;
-  opened = null;
   const recommendation_id = known?.recommendationId;
   const looked = (item) => track({ event_type: "view", item_id: itemId, recommendation_id }, `Viewed: ${titleOf(item)}`);
   if (known) {

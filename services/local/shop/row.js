@@ -11,17 +11,17 @@ let made = 0;
 export class Row {
   /**
    * `card(item, reason)` makes { element, update(item) }. `empty` is said where there is nothing; without it the
-   * row is hidden then. `hidden`: not shown before its first list.
+   * row is hidden then. `hidden`: not shown before its first list. `waiting`: it will have some.
    */
-  constructor({ title, note = "", card, empty = "", kind = "", live = false, hidden = false, waiting = 6 }) {
+  constructor({ title, note = "", card, empty = "", kind = "", live = false, hidden = false, waiting = true }) {
     this.card = card;
     this.cards = new Map(); // item id → { element, update }
     this.empty = empty;
     const id = `row-${++made}`;
     this.heading = h("h2", { id, tabindex: "-1" }, title);
     this.note = h("p", { class: "row-note" }, note);
-    this.list = h("ul", { class: `cards ${kind}`, "aria-busy": "true" });
-    this.list.append(...Array.from({ length: waiting }, () => h("li", { class: "card ghost", "aria-hidden": "true" })));
+    // Keeps its place while it waits, so that nothing moves when the cards come.
+    this.list = h("ul", { class: `cards ${kind} ${waiting ? "waiting" : ""}`, "aria-busy": "true" });
     this.message = h("p", { class: "row-empty", hidden: true }, empty);
     this.badge = live ? h("span", { class: "live-badge" }, "live") : null;
     this.element = h(
@@ -51,6 +51,7 @@ export class Row {
     const places = animated ? this.places() : null;
     this.arrange(items, recommendationId);
     this.list.removeAttribute("aria-busy");
+    this.list.classList.remove("waiting");
     this.element.hidden = items.length === 0 && !this.empty;
     this.list.hidden = items.length === 0;
     this.message.hidden = items.length > 0 || !this.empty;

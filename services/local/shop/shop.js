@@ -1,34 +1,39 @@
 // The shop: a stage (welcome, a product, the cart) above rows that follow the visitor.
 
-import { Browse } from "./browse.js";
 import { productCard } from "./card.js";
-import { showCart } from "./cart.js";
 import { SHOP } from "./early.js";
-import { emptyCatalogue, refused } from "./empty.js";
 import { LivePage } from "./live.js";
-import { showProduct } from "./product.js";
 import { ProfilePanel } from "./profile.js";
 import { Row } from "./row.js";
 import { h } from "./dom.js";
 import { visitor } from "./visitor.js";
 
+// What the first rows do not need comes behind them.
+const later = {
+  browse: () => import("./browse.js"),
+  product: () => import("./product.js"),
+  cart: () => import("./cart.js"),
+  empty: () => import("./empty.js"),
+};
 const NONE_TOGETHER = "No two orders hold this together with another product yet. Put both into your cart and check out twice: then this row knows.";
 const own = (code) => (item) => item.reason.code === code;
 
 /** Shows it in `main`; answers { update(parameters), unmount() }. */
 export function mountShop(main, parameters) {
   const row = (options) => new Row({ card: productCard, ...options });
-  const forYou = row({ title: "For you", live: true, waiting: 8 });
+  const forYou = row({ title: "For you", live: true });
   const recent = row({ title: "Recently viewed", hidden: visitor.isNew });
   const trending = row({ title: "Trending" });
   const arrivals = row({ title: "New arrivals" });
   const similar = row({ title: "Similar" });
-  const together = row({ title: "Bought together", empty: NONE_TOGETHER, waiting: 0 });
-  const browse = new Browse({ title: "All shelves", filter: SHOP.filter });
+  const together = row({ title: "Bought together", empty: NONE_TOGETHER, waiting: false });
+  const shelves = h("div");
+  let browse = null;
+  let turn = 0;
   const profile = new ProfilePanel();
   const stage = h("div", { class: "stage" });
   const productRows = h("div", { hidden: true }, similar.element, together.element);
-  const homeRows = h("div", {}, trending.element, arrivals.element, browse.element);
+  const homeRows = h("div", {}, trending.element, arrivals.element, shelves);
   const page = h("div", {}, stage, productRows, forYou.element, recent.element, homeRows);
   main.replaceChildren(page);
 
@@ -55,25 +60,46 @@ export function mountShop(main, parameters) {
     rows: home,
     filter: SHOP.filter,
     onChange: () => {
-      browse.start();
+      openShelves();
       if (page.parentElement !== main) main.replaceChildren(page);
       profile.refresh();
     },
-    onEmpty: (error) => main.replaceChildren(error ? refused(error) : emptyCatalogue()),
+    onEmpty: async (error) => {
+      const { emptyCatalogue, refused } = await later.empty();
+      if (isHere) main.replaceChildren(error ? refused(error) : emptyCatalogue());
+    },
   });
+  let isHere = true;
 
-  function update(now) {
+  async function openShelves() {
+    if (browse) return;
+    browse = later.browse();
+    const { Browse } = await browse;
+    browse = new Browse({ title: "All shelves", filter: SHOP.filter });
+    shelves.append(browse.element);
+    if (isHere) browse.start();
+    later.product(); // so that a click need not wait
+    later.cart();
+  }
+
+  async function update(now) {
+    const mine = ++turn;
     const itemId = now.get("item");
     productRows.hidden = !itemId;
     homeRows.hidden = Boolean(itemId) || now.has("cart");
     if (itemId) {
       similar.clear();
       together.clear();
+      const { showProduct } = await later.product();
+      if (mine !== turn) return;
       showProduct(stage, itemId, profile.element);
       live.setRows(productRowsOf(itemId));
     } else {
-      if (now.has("cart")) showCart(stage);
-      else stage.replaceChildren(welcome(profile));
+      if (now.has("cart")) {
+        const { showCart } = await later.cart();
+        if (mine !== turn) return;
+        showCart(stage);
+      } else stage.replaceChildren(welcome(profile));
       live.setRows(home);
     }
   }
@@ -85,8 +111,9 @@ export function mountShop(main, parameters) {
   return {
     update,
     unmount() {
+      isHere = false;
       live.stop();
-      browse.stop();
+      browse?.stop?.();
       visitor.removeEventListener("change", changed);
     },
   };

@@ -18,9 +18,9 @@ const LOAD = "freshet items import services/local/demo/films.ndjson";
 /** Shows it in `main`; answers { update(parameters), unmount() }. */
 export function mountWatch(main, parameters) {
   const row = (options) => new Row({ card: filmCard, kind: "films", ...options });
-  const going = row({ title: "Continue watching", live: true, waiting: 0, empty: "Nothing begun. Play something and leave it: it waits here, and after a chapter the next one does." });
+  const going = row({ title: "Continue watching", live: true, waiting: false, empty: "Nothing begun. Play something and leave it: it waits here, and after a chapter the next one does." });
   const forYou = row({ title: "For you" });
-  const recent = row({ title: "Recently watched", hidden: true, waiting: 0 });
+  const recent = row({ title: "Recently watched", hidden: true, waiting: false });
   const browse = new Browse({ title: "All films and serials", filter: FILTER, card: filmCard, kind: "films", departments: false, prices: false, unit: "titles" });
   const stage = h("div", { class: "stage" });
   const page = h("div", {}, stage, going.element, forYou.element, recent.element, browse.element);
