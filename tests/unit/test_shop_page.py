@@ -59,7 +59,9 @@ def test_pages_need_no_key_and_all_else_does() -> None:
 
 def test_the_policy_has_nothing_to_forbid() -> None:
     assert "unsafe" not in SECURITY["content-security-policy"]
-    assert not re.search(r"<style|\bstyle=|\bon\w+=|<script(?! type=\"module\"(?: async)? src=\"/shop/)", DOCUMENT)
+    assert not re.search(
+        r"<style|\bstyle=|\bon\w+=|<script(?! type=\"module\"(?: async)? src=\"/shop/)", DOCUMENT
+    )
     for path in FILES:
         if path.suffix == ".js":
             written = path.read_text()
