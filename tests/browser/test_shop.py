@@ -17,6 +17,11 @@ from tests.processes import scratch_directory
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "images"
 PICTURE_BYTES_MAX = 150_000
 PAGE_BYTES_MAX = 150_000
+_COUNT_MOVES = """() => {
+    const animate = Element.prototype.animate;
+    window.moves = 0;
+    Element.prototype.animate = function (...how) { window.moves += 1; return animate.apply(this, how); };
+}"""
 VIEWPORTS = pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["1280", "390"])
 
 
@@ -63,9 +68,13 @@ def test_a_click_rearranges_the_rows_and_they_say_why(
     page.get_by_role("link", name="← Shop").click()
     assert visit.items("Recently viewed") == [viewed]
     expect(visit.row("Recently viewed")).to_contain_text("ou looked at this")
+    page.evaluate(_COUNT_MOVES)
     visit.cards("Trending").first.get_by_role("button", name="Like").click()
     visit.followed("Liked")
     visit.becomes_other("For you", after)
+    if viewport is WIDE:  # where the row is in sight
+        assert page.evaluate("window.moves") > 0
+    expect(page.get_by_role("status").filter(has_text="For you rearranged: now first")).to_be_attached()
     picture(page, f"shop-{viewport['width']}")
 
 

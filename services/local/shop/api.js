@@ -70,6 +70,13 @@ export async function call(url, body, { signal } = {}) {
 /** The text of a GET. Throws ApiError. */
 export const text = async (url) => (await send(url, { headers: headers() })).text();
 
+/** Why the demo cannot be seen yet, where it is being loaded; else nothing. */
+export async function loading() {
+  const told = await fetch("/readyz").then((answer) => answer.json()).catch(() => ({}));
+  const demo = told.checks?.demo;
+  return demo && demo !== "ok" ? demo : "";
+}
+
 /** A query string of what has a value. */
 export function query(parameters) {
   const given = Object.entries(parameters).filter(([, value]) => value !== "" && value !== undefined && value !== null);

@@ -7,7 +7,7 @@ import { listShown } from "./track.js";
 import { visitor } from "./visitor.js";
 
 const EMPTY_AGAIN_MS = 2000; // an empty catalogue announces nothing when it fills
-const SAID_MIN_MS = 4000; // what a screen reader is told about rearranged rows, at most so often
+const SAID_AFTER_MS = 1000; // a screen reader is told once the row stands still, and has said what was clicked
 
 export class LivePage {
   /**
@@ -19,7 +19,6 @@ export class LivePage {
     Object.assign(this, { lead, rows, filter, onChange, onEmpty });
     this.asking = null;
     this.again = false;
-    this.saidAt = 0;
     this.changed = () => this.restart();
     this.visible = () => (document.hidden ? this.pause() : this.restart());
   }
@@ -40,6 +39,7 @@ export class LivePage {
   pause() {
     this.ending?.abort();
     clearTimeout(this.timer);
+    clearTimeout(this.telling);
   }
 
   restart() {
@@ -57,9 +57,10 @@ export class LivePage {
     const items = this.lead.only ? list.items.filter(this.lead.only) : list.items;
     const had = this.lead.row.order.length > 0;
     const moved = this.lead.row.show(items, list.recommendation_id);
+    this.hasItems = items.length > 0;
     const { signal } = this.ending;
     const shown = listShown(id);
-    if (had && moved) this.tell(moved, items);
+    if (had && moved) this.tell(items);
     if (list.strategy === "none" && !this.lead.mayBeEmpty) {
       this.onEmpty(null);
       this.timer = setTimeout(() => this.restart(), EMPTY_AGAIN_MS);
@@ -75,11 +76,12 @@ export class LivePage {
     });
   }
 
-  tell(moved, items) {
-    const now = performance.now();
-    if (now - this.saidAt < SAID_MIN_MS || !items.length) return;
-    this.saidAt = now;
-    say(`${this.lead.row.heading.textContent} rearranged: now first ${items[0].title ?? items[0].item_id}. ${items[0].reason.text}`);
+  tell(items) {
+    clearTimeout(this.telling);
+    if (!items.length) return;
+    const [{ title, item_id, reason }] = items;
+    const told = `${this.lead.row.heading.textContent} rearranged: now first ${title ?? item_id}. ${reason.text}`;
+    this.telling = setTimeout(() => say(told), SAID_AFTER_MS);
   }
 
   /** Asks for the rows; while that runs, once more at its end. */

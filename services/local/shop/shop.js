@@ -66,7 +66,8 @@ export function mountShop(main, parameters) {
     },
     onEmpty: async (error) => {
       const { emptyCatalogue, refused } = await later.empty();
-      if (isHere) main.replaceChildren(error ? refused(error) : emptyCatalogue());
+      const notice = error ? refused(error) : await emptyCatalogue();
+      if (isHere && !live.hasItems) main.replaceChildren(notice);
     },
   });
   let isHere = true;
