@@ -25,7 +25,7 @@ evaluate: $(VENV)/.trainer ## hold releases against what came next (ARGS="--even
 JOBS ?= 2
 
 test: $(VENV)/.dev ## all tests (ARGS=tests/unit: only these)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.dev ## formatting, lint, types, import contracts, house rules
 	@$(BIN)/ruff format --check .

@@ -29,6 +29,26 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _COMPILED.name)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 
+# Files that take longest begin first: whichever comes last leaves one of two workers with nothing to do.
+_LONGEST = (
+    "test_exactly_once.py",
+    "test_log_faults.py",
+    "test_forgetting.py",
+    "test_train.py",
+    "test_shop.py",
+    "test_local_lifecycle.py",
+    "test_trainer_train.py",
+    "test_consent.py",
+    "test_tracker.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order files, not the tests in them."""
+    places = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[ValkeyServer]:
     """A Valkey without a file. Shared: use `namespace`, never flush. `.url` is what the settings take."""
