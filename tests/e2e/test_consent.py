@@ -109,5 +109,3 @@ def test_no_is_no_until_yes(shop: FreshetProcess, tmp_path: Path) -> None:
     assert [entry["item_id"] for entry in found["recent"]] == [items[4]]
     assert export()["refusals"] == 0
     assert archived_of(archive, "ada") == {"ada-4"}
-    assert shop.command("replay").returncode == 0
-    assert reached(shop, "ada", position)["events"] == 1

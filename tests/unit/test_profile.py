@@ -104,7 +104,7 @@ def apply_all(changes: Sequence[Change], applied_by: ProfileRules) -> Profile:
     return profile
 
 
-@settings(max_examples=150)
+@settings(max_examples=90)
 @given(log=logs(), cuts=st.sets(st.integers(0, 160)))
 def test_one_by_one_is_any_batch_split_byte_for_byte(log: list[Change], cuts: set[int]) -> None:
     whole = apply_all(log, rules()).encode()
@@ -121,7 +121,7 @@ def test_one_by_one_is_any_batch_split_byte_for_byte(log: list[Change], cuts: se
         assert profile.encode() == whole
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(log=logs())
 def test_decode_gives_back_what_was_encoded(log: list[Change]) -> None:
     profile = apply_all(log, rules())
@@ -140,7 +140,7 @@ def test_decode_gives_back_what_was_encoded(log: list[Change]) -> None:
     assert len(again.duplicates) <= DUPLICATES_CAPACITY
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(log=logs(), back=st.integers(1, DUPLICATES_CAPACITY))
 def test_a_duplicate_changes_position_and_counter_only(log: list[Change], back: int) -> None:
     profile = apply_all(log, rules())
