@@ -149,11 +149,13 @@ def _scattered(numbers: NDArray[np.float64]) -> NDArray[np.uint64]:
 
 def between(numbers: NDArray[Any], bounds: Within) -> Mask:
     """Where a number lies between the bounds, bool[n]; NaN never does."""
-    found: Mask = ~np.isnan(numbers) if numbers.dtype == np.float64 else np.ones(len(numbers), dtype=np.bool_)
     low, high = (value.unix_ms if isinstance(value, Moment) else value for value in (bounds.low, bounds.high))
+    found: Mask | None = None
     if isinstance(low, int | float):
         found = numbers > low if bounds.low_excluded else numbers >= low
     if isinstance(high, int | float):
-        below = numbers < high if bounds.high_excluded else numbers <= high
-        found = found & below if isinstance(low, int | float) else below
+        below: Mask = numbers < high if bounds.high_excluded else numbers <= high
+        found = below if found is None else found & below
+    if found is None:
+        found = ~np.isnan(numbers) if numbers.dtype == np.float64 else np.ones(len(numbers), dtype=np.bool_)
     return found

@@ -7,11 +7,8 @@ thread, and `mask` makes it on the spot, about 70 ms at 100,000 items.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import partial
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -26,26 +23,14 @@ from services.ranking.column_kinds import (
     PropertyColumn,
     UrlsColumn,
 )
-from services.ranking.column_numbers import HashColumn, Mask, NumberColumn, Rows
+from services.ranking.column_numbers import HashColumn, Mask, NumberColumn
 from services.ranking.column_views import FlagColumn, IdColumn, TimeColumn
 from services.ranking.field_reader import reader
-from services.ranking.filter_masks import (
-    Masked,
-    Variables,
-    evaluated,
-    names_of,
-    resolved,
-    unknown_in,
-    value_of,
-)
+from services.ranking.filter_masks import Masked, Variables, evaluated, names_of, resolved, value_of
 from services.ranking.filter_nearest import Nearest
 from services.ranking.filters import PROPERTIES, Filter
+from services.ranking.kept_masks import Changes, KeptMasks
 
-# Rows that changed since a mask was made are asked again, one by one; of more, all rows are: that is faster.
-JOURNAL_ROWS: Final = 1024
-MASKS_BYTES: Final = 8_388_608  # 64 masks at 100,000 items; more are made anew, 0.2 ms each
-MASKS_MAX: Final = 512  # of a small catalogue
-FILTERS_BYTES: Final = 16_777_216  # what the filters of all masks take: one may be a list of 4,000 ids
 PROPERTIES_MAX: Final = (
     64  # with columns: 0.5 MB each at 100,000 items, and a pass over all items to make one
 )
@@ -56,7 +41,6 @@ PROPERTY_NAMES_MAX: Final = (
 # A property that no filter has named in so many may give its place to another: some minutes of a small shop.
 # Fewer, and who filters by more than there is room for would have columns made all the time.
 IDLE_FILTERS: Final = 10_000
-UNKNOWN_MAX: Final = 20  # reported of a filter; who has more wrong sees it from these
 
 _ON_DEMAND: Final[dict[str, Callable[[int], Column]]] = {
     "tags": ListColumn,
@@ -96,21 +80,13 @@ class Built(NamedTuple):
     version: int
 
 
-class _Kept(NamedTuple):
-    masked: Masked
-    version: int
-
-
 class Columns:
     """Columns and masks of one catalogue. One thread writes and asks; only `build` may run in another."""
 
     def __init__(self, held: Held) -> None:
-        self.version = 0  # counts changes of rows
         self._held = held
         capacity = len(held.available)
-        self._alive = np.zeros(capacity, dtype=np.bool_)
-        self._journal: deque[int] = deque(maxlen=JOURNAL_ROWS)
-        self._kept: dict[Filter, _Kept] = {}
+        self._changes = Changes(capacity)
         self._filters = 0  # asked so far
         self._last_named: dict[str, int] = {}  # by property: the number of the last filter that named it
         self._names: set[str] = set()  # of properties, of all items there have ever been
@@ -126,7 +102,8 @@ class Columns:
             "published_at": self._published,
             "expires_at": self._expires,
         }
-        self._nearest = Nearest(self._columns, self._names)
+        nearest = Nearest(self._columns, self._names)
+        self._masks = KeptMasks(self._changes, nearest.to)
         # What nearly every filter names: 1 µs an item while a catalogue is loaded. All columns would be 5.
         self._columns["categories"] = categories = PathColumn(capacity)
         self._columns["brand"] = brand = CodeColumn(capacity)
@@ -145,9 +122,7 @@ class Columns:
                 put(row, read(item))
         if item.properties and len(self._names) < PROPERTY_NAMES_MAX:
             self._names.update(names_of(item.properties))
-        self._alive[row] = True
-        self._journal.append(row)
-        self.version += 1
+        self._changes.note(row, True)
 
     def remove(self, row: int) -> None:
         """An item was taken out."""
@@ -156,17 +131,13 @@ class Columns:
         self._put_price(row, None)
         for put, _ in self._more:
             put(row, None)
-        self._alive[row] = False
-        self._journal.append(row)
-        self.version += 1
+        self._changes.note(row, False)
 
     def grow(self, held: Held) -> None:
         """The catalogue has made room for more rows."""
         self._held = held
         capacity = len(held.available)
-        grown = np.zeros(capacity, dtype=np.bool_)
-        grown[: len(self._alive)] = self._alive
-        self._alive = grown
+        self._changes.grow(capacity)
         self._ids.numbers = np.arange(capacity, dtype=np.int32)
         self._groups.numbers = held.group
         self._available.numbers = held.available
@@ -174,39 +145,23 @@ class Columns:
         self._expires.numbers = held.expires_ms
         for column in self._columns.values():
             column.grow(capacity)
-        self._kept.clear()
+        self._masks.forget()
 
     def mask(self, filter: Filter, variables: Variables) -> Masked:
-        """Which rows pass. 0.1 to 0.5 ms at 100,000 items where it is new, a look-up where it is not.
+        """Which rows pass. 0.1 to 0.3 ms at 100,000 items where it is new, a look-up where it is not.
 
         After changes, only what changed is asked again.
         """
-        asked, missing = resolved(filter, variables)
-        before = self._kept.pop(asked, None)
-        kept = before
-        if kept is None or kept.version != self.version:
-            kept = _Kept(self._masked(asked, before), self.version)
-        self._kept[asked] = kept
-        if before is None:
-            self._let_go()
+        masked = self._masks.of(filter, variables, self._column)
         self._filters += 1
-        for name in asked.properties:
+        for name in filter.properties:
             if name in self._columns:
                 self._last_named[name] = self._filters
-        return replace(kept.masked, missing=missing) if missing else kept.masked
-
-    def _let_go(self) -> None:
-        """Forget the masks that were asked for longest ago, beyond the bounds."""
-        most = max(1, min(MASKS_MAX, MASKS_BYTES // len(self._alive)))
-        size_bytes = sum(filter.size_bytes for filter in self._kept)
-        while len(self._kept) > most or (size_bytes > FILTERS_BYTES and len(self._kept) > 1):
-            oldest = next(iter(self._kept))
-            size_bytes -= oldest.size_bytes
-            del self._kept[oldest]
+        return masked
 
     def matches(self, filter: Filter, variables: Variables, row: int) -> bool:
         """Whether one row passes; 10 µs a clause."""
-        if not 0 <= row < len(self._held.raws) or not self._alive[row]:
+        if not 0 <= row < len(self._held.raws) or not self._changes.alive[row]:
             return False
         asked, _ = resolved(filter, variables)
         rows = np.array([row], dtype=np.int64)
@@ -216,28 +171,6 @@ class Columns:
         """By row a number for each value of a field with one text, 0 for none; nothing for other fields."""
         column = self._column(field)
         return column.codes if isinstance(column, CodeColumn) else np.zeros(0, dtype=np.int32)
-
-    def _masked(self, asked: Filter, kept: _Kept | None) -> Masked:
-        changed = None if kept is None else self._changed_since(kept.version)
-        rows: Rows
-        if kept is None or changed is None:
-            mask = np.zeros(len(self._alive), dtype=np.bool_)
-            rows = slice(0, len(self._held.raws))
-        else:
-            mask = kept.masked.mask.copy()
-            rows = np.array(changed, dtype=np.int64)
-        alive = self._alive[rows]
-        mask[rows] = evaluated(asked.root, self._column, rows, len(alive)) & alive
-        mask.flags.writeable = False
-        unknown = islice(unknown_in(asked.root, self._column, self._nearest.to), UNKNOWN_MAX)
-        return Masked(mask, int(np.count_nonzero(mask)), tuple(unknown))
-
-    def _changed_since(self, version: int) -> list[int] | None:
-        """The rows that changed; None where nobody knows any more."""
-        changes = self.version - version
-        if changes > len(self._journal):
-            return None
-        return list(dict.fromkeys(islice(reversed(self._journal), changes)))
 
     def _column(self, name: str) -> Column | str | None:
         """A field's column; None: no item has the property; a text: why there is none."""
@@ -304,17 +237,16 @@ class Columns:
         column = self._columns.pop(name)
         self._last_named.pop(name, None)
         self._more = [(put, read) for put, read in self._more if put != column.put]
-        for filter in [one for one in self._kept if name in one.fields()]:
-            del self._kept[filter]  # nothing would tell it what changes
+        self._masks.forget(name)  # nothing would tell it what changes
 
     def build(self, fields: Iterable[str]) -> Built:
         """Columns of these fields from the items as they stand, put to use by `adopt`.
 
         For a thread of its own beside the ranking one: a pass over all items.
         """
-        version = self.version
+        version = self._changes.version
         raws = self._held.raws[:]
-        capacity = max(len(self._alive), len(raws))
+        capacity = max(len(self._changes.alive), len(raws))
         columns = {name: _ON_DEMAND.get(name, PropertyColumn)(capacity) for name in fields}
         for name, column in columns.items():
             read, put = reader(name), column.put
@@ -331,16 +263,16 @@ class Columns:
         if not added:
             return
         raws = self._held.raws
-        changed = self._changed_since(built.version)
+        changed = self._changes.since(built.version)
         if changed is None:
             changed = [row for row, raw in enumerate(built.raws) if raw is not raws[row]]
             changed += range(len(built.raws), len(raws))
         for name, column in added.items():
-            column.grow(len(self._alive))
+            column.grow(len(self._changes.alive))
             read = reader(name)
             for row in changed:
                 raw = raws[row]
                 column.put(row, None if raw is None else read(raw))
             self._columns[name] = column
             self._more.append((column.put, partial(value_of, name=name)))
-        self._kept.clear()  # a clause that had no column let nothing through
+        self._masks.forget()  # a clause that had no column let nothing through

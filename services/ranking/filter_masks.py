@@ -78,14 +78,22 @@ class UnknownValue:
 class Masked:
     """A filter's answer for all rows.
 
-    `mask`: bool[n], n ≥ row_count, read-only; False for deleted rows. `count`: how many rows pass.
-    `missing`: the variables that the request lacks, so that their clauses let nothing through.
+    `filter`: with values in place of variables. `mask`: bool[n], n ≥ row_count, read-only; False for deleted
+    rows. `count`: how many rows pass; `few`: which, rising, where they are listed. `missing`: the variables
+    that the request lacks, so that their clauses let nothing through.
     """
 
+    filter: Filter
     mask: NDArray[np.bool_]
     count: int
+    few: NDArray[np.int64] | None
     unknown: tuple[UnknownValue, ...] = ()
     missing: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Rising rows that pass."""
+        return self.mask.nonzero()[0] if self.few is None else self.few
 
 
 def resolved(filter: Filter, variables: Variables) -> tuple[Filter, tuple[str, ...]]:
@@ -269,8 +277,10 @@ def _strange(values: tuple[Value, ...], column: Column) -> dict[str, Value]:
     A query string has no types: where 5 is asked for as text and as a number, one of them is enough.
     """
     found = column.strangers(values)
+    if not found:
+        return {}
     strange = {spelled(value): value for value in found}
-    if 0 < len(found) < len(values):
+    if len(found) < len(values):
         unknown = set(found)
         for value in values:
             if value not in unknown:

@@ -12,7 +12,7 @@ from services.kernel.profile import Profile
 from services.ranking.blend import Blend
 from services.ranking.demand import Demand, demand_of
 from services.ranking.evidence import Evidence, evidence_of
-from services.ranking.filter_masks import Masked, Variables, resolved
+from services.ranking.filter_masks import Masked, Variables
 from services.ranking.filters import Filter
 from services.ranking.model import ModelAnswer
 from services.ranking.ranked import Ranked
@@ -46,9 +46,7 @@ class Question:
         self.answer = answer
         wanted = request.scenario.filter
         self.masked: Masked | None = self.mask_of(wanted) if wanted is not None else None
-        self.rules = Rules(
-            state.catalogue, profile, request, None if self.masked is None else self.masked.mask
-        )
+        self.rules = Rules(state.catalogue, profile, request, self.masked)
         self.say = Say(state.catalogue, request.texts)
         self._tables = tables
 
@@ -69,11 +67,10 @@ class Question:
         """What a filter lets in, by row, with this question's variables."""
         return self.catalogue.columns.mask(wanted, self._variables(wanted))
 
-    @cached_property
+    @property
     def asked(self) -> Filter | None:
         """The scenario's filter with this question's values in place of variables."""
-        wanted = self.scenario.filter
-        return None if wanted is None else resolved(wanted, self._variables(wanted))[0]
+        return None if self.masked is None else self.masked.filter
 
     def _variables(self, wanted: Filter) -> Variables:
         row = self.about[0] if wanted.needs() else -1

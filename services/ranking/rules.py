@@ -11,6 +11,7 @@ from services.kernel.ids import item_key
 from services.kernel.profile import Profile
 from services.ranking.catalogue import Catalogue
 from services.ranking.evidence import Hidden
+from services.ranking.filter_masks import Masked
 from services.ranking.series import Entries
 from services.ranking.state import RankRequest
 
@@ -23,11 +24,16 @@ class Rules:
     """The rules of one request. `allowed` filters many rows; `take` admits one row and remembers it."""
 
     def __init__(
-        self, catalogue: Catalogue, profile: Profile | None, request: RankRequest, mask: Mask | None = None
+        self,
+        catalogue: Catalogue,
+        profile: Profile | None,
+        request: RankRequest,
+        masked: Masked | None = None,
     ) -> None:
-        """`mask` says by row what the scenario's filter lets in; None: everything."""
+        """`masked` is what the scenario's filter lets in; None: everything."""
         self.catalogue = catalogue
-        self.mask = mask
+        self._masked = masked
+        self.mask = None if masked is None else masked.mask
         self.excluded_keys = frozenset(item_key(item_id) for item_id in request.exclude)
         # The rows that the request lets in, in its order; None: all of them.
         self.candidates: list[int] | None = None
@@ -53,7 +59,7 @@ class Rules:
     @cached_property
     def matched(self) -> RowArray:
         """Rising rows that the filter lets in; of a question without one, none."""
-        return np.zeros(0, dtype=np.int64) if self.mask is None else self.mask.nonzero()[0]
+        return np.zeros(0, dtype=np.int64) if self._masked is None else self._masked.rows
 
     def allowed(self, rows: RowArray) -> Mask:
         """Which rows may be shown to this subject; row -1 may not."""

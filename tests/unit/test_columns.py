@@ -13,9 +13,9 @@ import pytest
 
 from services.kernel.item import Item, encode_item
 from services.kernel.nearest import likely_meant
-from services.ranking import column_kinds, column_numbers, columns, filter_masks, filter_nearest
+from services.ranking import column_kinds, column_numbers, columns, filter_masks, filter_nearest, kept_masks
 from services.ranking.catalogue import FIRST_CAPACITY, Catalogue
-from services.ranking.columns import JOURNAL_ROWS, PROPERTIES_MAX, PROPERTY_NAMES_MAX
+from services.ranking.columns import PROPERTIES_MAX, PROPERTY_NAMES_MAX
 from services.ranking.filter_json import parse_filter
 from services.ranking.filter_masks import Masked, Variables
 from services.ranking.filter_text import parse_short
@@ -75,12 +75,12 @@ def test_only_what_changed_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> No
         lengths.append(length)
         return evaluated(node, column_of, rows, length)
 
-    monkeypatch.setattr(columns, "evaluated", spy)
+    monkeypatch.setattr(kept_masks, "evaluated", spy)
     for number in (3, 3, 4):
         catalogue.upsert(Item(item_id=f"i{number:04d}", price=1000.0))
     assert asked(catalogue, "price:..50").count == 49
     assert lengths == [2]
-    for number in range(JOURNAL_ROWS + 1):
+    for number in range(kept_masks.JOURNAL_ROWS + 1):
         catalogue.upsert(Item(item_id="i0003", price=float(number)))
     assert asked(catalogue, "price:..50").count == 49
     assert lengths == [2, 200]
@@ -146,7 +146,7 @@ def test_what_was_meant_is_looked_for_a_few_times(monkeypatch: pytest.MonkeyPatc
         return likely_meant(text, names)
 
     monkeypatch.setattr(filter_nearest, "likely_meant", spy)
-    words = [f"Acm{number}" for number in range(columns.UNKNOWN_MAX)]
+    words = [f"Acm{number}" for number in range(kept_masks.UNKNOWN_MAX)]
     said = [str(one) for one in asked(catalogue, f"brand:{','.join(words)}").unknown]
     assert looked == words[: filter_masks.MEANT_MAX]
     assert [line.endswith("did you mean 'Acme'?") for line in said] == [word in looked for word in words]
@@ -184,7 +184,7 @@ def test_many_values_are_found_as_few_are(seed: int) -> None:
         ], (seed, name)
         if name != "published_at":
             strangers = [value for price, value in zip(prices, values, strict=True) if price not in drawn]
-            assert [one.value for one in masked.unknown] == strangers[: columns.UNKNOWN_MAX], (seed, name)
+            assert [one.value for one in masked.unknown] == strangers[: kept_masks.UNKNOWN_MAX], (seed, name)
 
 
 def test_many_numbers_are_told_apart() -> None:
@@ -376,7 +376,7 @@ def test_what_is_wanted_before_the_first_item_is_filled_as_items_come(
 
 
 def test_a_small_room_for_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns, "MASKS_MAX", 3)
+    monkeypatch.setattr(kept_masks, "MASKS_MAX", 3)
     catalogue = shop()
     first = asked(catalogue, "price:1")
     for number in (2, 3):
@@ -384,7 +384,7 @@ def test_a_small_room_for_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         assert asked(catalogue, "price:1") is first  # used last
     for number in range(10):
         assert asked(catalogue, f"price:{number}").count == 1
-    assert len(catalogue.columns._kept) == 3
+    assert len(catalogue.columns._masks._kept) == 3
 
 
 def test_a_catalogue_that_was_replaced_is_gone_at_once() -> None:

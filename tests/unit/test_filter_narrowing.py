@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from services.kernel.item import Item
-from services.ranking import columns, filter_masks
+from services.ranking import filter_masks, kept_masks
 from services.ranking.catalogue import Catalogue
 from services.ranking.filter_json import parse_filter
 from services.ranking.filter_masks import NO_VARIABLES
@@ -86,6 +86,52 @@ def test_few_rows_asked_alone_give_the_same_mask(
     assert asked, "no filter let in few rows"
 
 
+def test_what_is_known_of_one_value_alone_follows_the_catalogue(catalogue: Catalogue) -> None:
+    """A filter is made of the masks of its values; items that come, change and go change them as well."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    listed = 0
+    for _ in range(150):
+        for _ in range(rng.choice((0, 1, 30))):
+            number = rng.randrange(ITEMS + 20)
+            if rng.random() < 0.3:
+                catalogue.delete(f"i{number}")
+            else:
+                brand, shelf = f"brand {rng.randrange(3)}", f"Shelf {rng.randrange(3)}"
+                catalogue.upsert(
+                    Item(item_id=f"i{number}", brand=brand, categories=[["All", shelf]], price=1.0)
+                )
+        parts = [
+            {"brand": f"brand {rng.randrange(3)}"},
+            {"categories": {"under": f"All > Shelf {rng.randrange(3)}"}},
+            {"price": {"lt": rng.random() * 200}},
+            {"tags": {"ne": f"tag {rng.randrange(12)}"}},
+        ]
+        wanted = parse_filter({"all": rng.sample(parts, rng.randint(2, 4))})
+        masked = catalogue.columns.mask(wanted, NO_VARIABLES)
+        matching = [
+            row for row in range(catalogue.row_count) if catalogue.columns.matches(wanted, NO_VARIABLES, row)
+        ]
+        assert np.flatnonzero(masked.mask).tolist() == masked.rows.tolist() == matching, wanted.to_json()
+        assert masked.count == len(matching)
+        listed += masked.few is not None
+    assert listed > 10, "no filter had a value that few items have"
+
+
+def test_masks_of_single_values_are_kept_within_a_bound(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = catalogue.columns._masks._clauses
+    for bound in (3, 1):
+        monkeypatch.setattr(kept_masks, "CLAUSES_BYTES", bound * len(catalogue.columns._changes.alive))
+        for number in range(10):
+            asked = {"brand": f"brand {number}", "categories": ["All", "Shelf 1"], "price": {"gt": number}}
+            catalogue.columns.mask(parse_filter(asked), NO_VARIABLES)
+            assert len(kept) <= bound
+        assert kept
+
+
 def test_masks_of_long_lists_are_kept_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who sends another thousand ids with each request must not fill the memory."""
     catalogue = Catalogue()
@@ -96,11 +142,11 @@ def test_masks_of_long_lists_are_kept_within_a_bound(monkeypatch: pytest.MonkeyP
 
     acme = parse_filter({"brand": "Acme"})
     first = catalogue.columns.mask(acme, NO_VARIABLES)
-    monkeypatch.setattr(columns, "FILTERS_BYTES", 3 * long(0).size_bytes)
+    monkeypatch.setattr(kept_masks, "FILTERS_BYTES", 3 * long(0).size_bytes)
     assert long(0).size_bytes > 100_000
     for number in range(10):
         assert catalogue.columns.mask(long(number), NO_VARIABLES).count == 0
         assert catalogue.columns.mask(acme, NO_VARIABLES) is first  # used all the time
-    assert len(catalogue.columns._kept) == 3  # two of them, and the short one
-    monkeypatch.setattr(columns, "FILTERS_BYTES", 1)
+    assert len(catalogue.columns._masks._kept) == 3  # two of them, and the short one
+    monkeypatch.setattr(kept_masks, "FILTERS_BYTES", 1)
     assert catalogue.columns.mask(long(11), NO_VARIABLES) is catalogue.columns.mask(long(11), NO_VARIABLES)
