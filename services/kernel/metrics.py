@@ -140,6 +140,27 @@ CATALOGUE: Final[tuple[Metric, ...]] = tuple(
 )
 
 
+class InUse:
+    """The one series of an info gauge that names what its owner has in use now.
+
+    Others may have theirs in the same gauge: `freshet run` keeps the metrics of all services in one registry.
+    `owner` are the labels before the last one, which takes the name.
+    """
+
+    def __init__(self, gauge: Gauge, *owner: str) -> None:
+        self._gauge = gauge
+        self._owner = owner
+        self._name: str | None = None
+
+    def name(self, name: str | None) -> None:
+        """`name` is in use from here on; None: nothing is."""
+        before, self._name = self._name, name
+        if name is not None:
+            self._gauge.labels(*self._owner, name).set(1)
+        if before is not None and before != name:
+            self._gauge.remove(*self._owner, before)
+
+
 class Metrics:
     """Makes the metrics of one process in one registry; the same declaration gives the same object."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from services.kernel.bank import NO_SPACE, Space
 from services.kernel.event_type import EventTypes
-from services.kernel.metrics import RELEASE_INFO, RELEASE_LOADS, Metrics
+from services.kernel.metrics import RELEASE_INFO, RELEASE_LOADS, InUse, Metrics
 from services.kernel.release import NoReleaseError, ReleaseError
 from services.profiler.item_lookup import ItemLookup
 from services.release.files import ITEM_ROLES, Release, open_release
@@ -53,7 +53,7 @@ class ReleaseFollower:
         self._event_types = event_types
         self._poll_s = poll_ms / 1000
         self._loads = metrics.counter(RELEASE_LOADS)
-        self._info = metrics.gauge(RELEASE_INFO)
+        self._info = InUse(metrics.gauge(RELEASE_INFO), "profiler")
         self._looking = asyncio.Lock()
         self.live = Live(None, NO_SPACE, EventTypes(event_types), ItemLookup(catalogue, None))
         self.trouble = ""
@@ -76,8 +76,7 @@ class ReleaseFollower:
             if release is not self.live.release or space != self.live.space:
                 types = EventTypes(self._event_types, release.event_weights)
                 self.live = Live(release, space, types, ItemLookup(self._catalogue, release))
-                self._info.clear()
-                self._info.labels("profiler", release.name).set(1)
+                self._info.name(release.name)
                 _log.info("banks are written by release %s, space epoch %d", release.name, space.epoch)
             return self.live
 

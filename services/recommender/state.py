@@ -17,6 +17,7 @@ from services.kernel.metrics import (
     SCENARIO_INFO,
     SCENARIO_LOADS,
     SCENARIO_OK,
+    InUse,
     Metrics,
 )
 from services.ranking.catalogue import Binding, Catalogue
@@ -95,11 +96,12 @@ class State:
             settings.scenarios,
             prepare=lambda made: have_columns(self.catalogue.catalogue, made.by_name.values()),
             counted=lambda outcome: self.metrics.counter(SCENARIO_LOADS).labels(outcome).inc(),
-            swapped=self._scenarios_swapped,
+            swapped=InUse(self.metrics.gauge(SCENARIO_INFO)).name,
             judged=lambda is_served: self.metrics.gauge(SCENARIO_OK).set(is_served),
         )
         self._columns_lock = asyncio.Lock()
         self._prepared: tuple[Catalogue, Binding] | None = None
+        self._release_info = InUse(self.metrics.gauge(RELEASE_INFO), "recommender")
         self.streams = 0
         self.turns = Turns()
         self.stopping = asyncio.Event()
@@ -137,8 +139,7 @@ class State:
         self._prepared = catalogue, await asyncio.to_thread(catalogue.prepare, release)
 
     def _swapped(self, serving: Serving | None) -> None:
-        info = self.metrics.gauge(RELEASE_INFO)
-        info.clear()
+        self._release_info.name(serving.release.name if serving is not None else None)
         if self.catalogue.first is not None:
             self.catalogue.first.model = serving.model if serving is not None else None
         if serving is None:  # withdrawn
@@ -152,15 +153,9 @@ class State:
             catalogue.bind(binding)
         else:  # the catalogue was loaded anew meanwhile
             self.catalogue.catalogue.bind(serving.release)
-        info.labels("recommender", serving.release.name).set(1)
 
     def _count_release(self, outcome: str) -> None:
         self.metrics.counter(RELEASE_LOADS).labels("recommender", outcome).inc()
-
-    def _scenarios_swapped(self, version: str) -> None:
-        info = self.metrics.gauge(SCENARIO_INFO)
-        info.clear()
-        info.labels(version).set(1)
 
     async def __aenter__(self) -> State:
         """Look once at store and release, so that the first answer has them, then follow both."""

@@ -60,6 +60,9 @@ def test_one_app_for_everything(demo_shop: FreshetProcess) -> None:
     exposed = demo_shop.get("/metrics")
     for name in ("freshet_ingest_", "freshet_profiler_", "freshet_recommend"):
         assert name in exposed, name
+    in_use = re.findall(r'^freshet_release_info\{release="([^"]+)",service="(\w+)"\} 1.0$', exposed, re.M)
+    assert sorted(service for _, service in in_use) == ["profiler", "recommender"]
+    assert len({release for release, _ in in_use}) == 1
 
 
 def test_the_three_calls_that_it_prints_work(demo_shop: FreshetProcess) -> None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from services.kernel.metrics import CATALOGUE, HTTP_DURATION, HTTP_REQUESTS, INGEST_IN_FLIGHT_BYTES, Metrics
+from services.kernel.metrics import (
+    CATALOGUE,
+    HTTP_DURATION,
+    HTTP_REQUESTS,
+    INGEST_IN_FLIGHT_BYTES,
+    RELEASE_INFO,
+    InUse,
+    Metrics,
+)
 
 
 def test_names_are_unique_and_follow_prometheus() -> None:
@@ -30,3 +38,25 @@ def test_two_apps_in_one_process_do_not_share() -> None:
     second.gauge(INGEST_IN_FLIGHT_BYTES).set(7)
     assert b'route="/x"' in first.exposition()
     assert b"freshet_http" not in second.exposition()
+
+
+def test_services_in_one_process_each_name_the_release_they_use() -> None:
+    metrics = Metrics()
+    gauge = metrics.gauge(RELEASE_INFO)
+    profiler, recommender = InUse(gauge, "profiler"), InUse(gauge, "recommender")
+
+    def named() -> set[tuple[str, str]]:
+        samples = [sample for family in gauge.collect() for sample in family.samples]
+        assert all(sample.value == 1 for sample in samples)
+        return {(sample.labels["service"], sample.labels["release"]) for sample in samples}
+
+    profiler.name("r1")
+    recommender.name("r1")
+    assert named() == {("profiler", "r1"), ("recommender", "r1")}
+    recommender.name("r2")  # the one that sees a promotion first
+    assert named() == {("profiler", "r1"), ("recommender", "r2")}
+    recommender.name("r2")
+    profiler.name("r2")
+    assert named() == {("profiler", "r2"), ("recommender", "r2")}
+    recommender.name(None)  # withdrawn
+    assert named() == {("profiler", "r2")}

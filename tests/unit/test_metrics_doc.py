@@ -43,7 +43,7 @@ WRITTEN = {
         "*/*release*.py",
         r'_counted\("(\w+)"\)|_loads\.labels\("\w+", "(\w+)"',
     ),
-    ("freshet_release_info", "service"): ("*/*.py", r'info\.labels\("(\w+)"'),
+    ("freshet_release_info", "service"): ("*/*.py", r'InUse\(.*RELEASE_INFO\), "(\w+)"\)'),
     ("freshet_scenario_loads_total", "outcome"): (
         "recommender/follow_scenarios.py",
         r'_counted\("(\w+)"(?: if \w+ else "(\w+)")?\)',
