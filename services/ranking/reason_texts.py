@@ -56,9 +56,18 @@ DEEDS: Final[Mapping[int, str]] = {
     EventType.RATING: "rated",
     EventType.SHARE: "shared",
 }
+# `recently_viewed` shows these too. Nothing is recommended by "which you disliked".
+DONE: Final[Mapping[int, str]] = {
+    **DEEDS,
+    EventType.CART_REMOVE: "removed",
+    EventType.DISLIKE: "disliked",
+}
+# The one reason that is about what was done and nothing else: a language may have a sentence for each deed.
+BY_DEED: Final = "recently_viewed"
 OTHER: Final = "other"
 THIS_ITEM: Final = "this_item"
-WORDS: Final = frozenset({*DEEDS.values(), OTHER, THIS_ITEM})
+SENTENCES: Final = frozenset({*DONE.values(), OTHER})
+WORDS: Final = SENTENCES | {THIS_ITEM}
 # What stands where a placeholder outside [ ] has no value.
 _WITHOUT: Final[Mapping[str, str]] = {"deed": OTHER, "item": THIS_ITEM}
 
@@ -100,6 +109,7 @@ class LanguageTexts:
     """The texts of one language; what it lacks is taken from the wider one, at last from English."""
 
     templates: Mapping[str, Template]
+    sentences: Mapping[str, Template]  # of BY_DEED, by deed
     words: Mapping[str, str]
 
     def text(
@@ -120,7 +130,8 @@ class LanguageTexts:
             "country": country,
             "device": device,
         }
-        return self.templates[code].fill(values, self.words)
+        template = self.sentences[deed or OTHER] if code == BY_DEED else self.templates[code]
+        return template.fill(values, self.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,27 +203,53 @@ def _wider(tag: str, made: Mapping[str, LanguageTexts]) -> LanguageTexts:
     """What a language takes its missing texts from."""
     while tag and tag not in made:
         tag = tag.rpartition("-")[0]
-    return made.get(tag) or made.get(ENGLISH) or LanguageTexts({}, {})
+    return made.get(tag) or made.get(ENGLISH) or LanguageTexts({}, {}, {})
 
 
 def _language(table: Table, wider: LanguageTexts) -> LanguageTexts:
     table.only((*CODES, "words"), "code of a reason")
-    templates, words = dict(wider.templates), dict(wider.words)
-    for code, placeholders in CODES.items():
-        if code not in table:
-            continue
-        text = table.text(code, MAX_TEXT)
-        try:
-            templates[code] = Template(text, placeholders)
-        except ValueError as error:
-            table.wrong(code, str(error))
+    templates, sentences = dict(wider.templates), dict(wider.sentences)
+    for code in CODES:
+        if code == BY_DEED:
+            sentences |= _sentences(table)
+        elif code in table and (made := _template(table, code, code)) is not None:
+            templates[code] = made
+    words = dict(wider.words)
     if "words" in table:
-        path = (*table.path, "words")
-        inner = Table.of(table.raw("words"), path, table.problems, '{ bought = "du gekauft hast" }')
+        inner = _inner(table, "words", '{ bought = "du gekauft hast" }', WORDS)
         if inner is not None:
-            inner.only(WORDS, "word")
             words |= {word: inner.text(word, MAX_TEXT) for word in WORDS if word in inner}
-    return LanguageTexts(templates, words)
+    return LanguageTexts(templates, sentences, words)
+
+
+def _sentences(table: Table) -> Mapping[str, Template]:
+    """What BY_DEED says: one text for all deeds, or a table with some of them."""
+    if BY_DEED not in table:
+        return {}
+    if isinstance(table.raw(BY_DEED), str):
+        made = _template(table, BY_DEED, BY_DEED)
+        return {} if made is None else dict.fromkeys(SENTENCES, made)
+    inner = _inner(table, BY_DEED, '{ bought = "Du hast das gekauft" }', SENTENCES)
+    if inner is None:
+        return {}
+    found = {deed: _template(inner, deed, BY_DEED) for deed in SENTENCES if deed in inner}
+    return {deed: made for deed, made in found.items() if made is not None}
+
+
+def _inner(table: Table, name: str, example: str, known: frozenset[str]) -> Table | None:
+    inner = Table.of(table.raw(name), (*table.path, name), table.problems, example)
+    if inner is not None:
+        inner.only(known, "word")
+    return inner
+
+
+def _template(table: Table, name: str, code: str) -> Template | None:
+    """The text under `name`, with the placeholders of `code`; None where it is wrong, which is noted."""
+    try:
+        return Template(table.text(name, MAX_TEXT), CODES[code])
+    except ValueError as error:
+        table.wrong(name, str(error))
+        return None
 
 
 _TOKEN: Final = re.compile(r"\{([^{}\[\]]*)\}|([\[\]{}])")

@@ -13,7 +13,7 @@ from services.ranking.blend import Candidates
 from services.ranking.catalogue import Catalogue
 from services.ranking.demand import NEW_POPULARITY, demand_of
 from services.ranking.evidence import Evidence, RecentItem
-from services.ranking.reason_texts import DEEDS, OTHER, LanguageTexts
+from services.ranking.reason_texts import BY_DEED, DEEDS, DONE, OTHER, LanguageTexts
 from services.ranking.state import RankingState, Reason
 
 # A cosine from which two items are called alike; below it they may share little more than a brand and a
@@ -57,7 +57,7 @@ class Say:
 
     def did(self, type_number: int) -> Reason:
         """The newest thing that the subject did with an item of `recently_viewed`."""
-        return Reason("recently_viewed", self._text("recently_viewed", deed=DEEDS.get(type_number, OTHER)))
+        return Reason("recently_viewed", self._text(BY_DEED, deed=DONE.get(type_number, OTHER)))
 
     def had_before(self, evidence: Evidence, row: int) -> Reason:
         """The subject had to do with this very item before."""

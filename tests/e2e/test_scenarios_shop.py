@@ -137,7 +137,7 @@ def test_recently_viewed(shop: FreshetProcess) -> None:
     found = somebody.asks("recently_viewed")
     assert ids(found) == [known, RARE[7]["item_id"], "nowhere/known"]
     assert [item["reason"]["text"] for item in found[:2]] == [
-        "You put into your cart this",
+        "You put this into your cart",
         "You looked at this",
     ]
 
@@ -157,7 +157,7 @@ def test_trending_and_popular_and_in_a_category(shop: FreshetProcess) -> None:
 
     for scenario, text in (
         ("trending", f"Trending in {path.split(' > ')[-1]} right now"),
-        ("popular", f"Popular in {path.split(' > ')[-1]} over the last weeks"),
+        ("popular", f"Popular in {path.split(' > ')[-1]} over the last few weeks"),
     ):
         eventually(partial(best, scenario, filter=f"categories:{path}"), _is(wanted))
         reason = best(scenario, filter=f"categories:{path}")["reason"]

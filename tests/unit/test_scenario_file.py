@@ -246,6 +246,9 @@ slot = 0
         ('[reasons.de]\npopular = "[x"', "has a '[' without its partner"),
         ('[reasons.de]\npopular = "x}"', "has a '}' without its partner"),
         ('[reasons.de]\nwords = { buoght = "x" }', "did you mean 'bought'"),
+        ('[reasons.de.recently_viewed]\ncarte = "x"', "did you mean 'carted'"),
+        ('[reasons.de.recently_viewed]\nother = "{item}"', "placeholder of this reason"),
+        ("[reasons.de]\nrecently_viewed = 3", "must be a table"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named(text: str, said: str) -> None:
@@ -345,23 +348,30 @@ def test_texts_of_reasons_are_translated_with_what_is_missing_from_the_wider_lan
 popular = "Beliebt"
 similar_to_item = "Ähnlich wie {item}[, das {deed}]"
 words = { bought = "du gekauft hast" }
+recently_viewed = { carted = "Das liegt in deinem Korb" }
 [reasons.de-ch]
 popular = "Beliebt bei uns"
+[reasons.fr]
+recently_viewed = "Vu récemment"
 [reasons.en]
 new = "Just in"
 """
     ).texts
     assert texts.text("popular", "de-CH") == "Beliebt bei uns"
     assert texts.text("popular", "de_AT") == "Beliebt"
-    assert texts.text("popular", "fr") == texts.text("popular", None) == "Popular over the last weeks"
+    assert texts.text("popular", "fr") == texts.text("popular", None) == "Popular over the last few weeks"
     assert (
         texts.text("similar_to_item", "de-CH", item="A", deed="bought")
         == "Ähnlich wie A, das du gekauft hast"
     )
     assert texts.text("similar_to_item", "de", item="A") == "Ähnlich wie A"
-    assert texts.text("similar_to_item", "de", item="A", deed="liked") == "Ähnlich wie A, das you like"
+    assert texts.text("similar_to_item", "de", item="A", deed="liked") == "Ähnlich wie A, das you liked"
     assert texts.text("new", "de") == texts.text("new", "en-GB") == "Just in"  # English is what is missing
     assert texts.text("recently_viewed", "en", deed="bought") == "You bought this"
+    assert texts.text("recently_viewed", "en", deed="carted") == "You put this into your cart"
+    assert texts.text("recently_viewed", "de-CH", deed="carted") == "Das liegt in deinem Korb"
+    assert texts.text("recently_viewed", "de-CH", deed="removed") == "You took this out of your cart"
+    assert texts.text("recently_viewed", "fr", deed="carted") == texts.text("recently_viewed", "fr")
     assert texts.text("chosen_with_item", "en") == "Chosen together with this item"
     assert texts.text("chosen_with_item", "en", item="{deed} [x]") == "Chosen together with {deed} [x]"
 

@@ -222,7 +222,7 @@ def test_a_list_in_its_sources_order_leads_to_where_a_series_begins(state: Ranki
             (METROPOLIS, "trending", None),
             (part("judex", 1), "trending", None),  # it was found itself
         ]
-        assert items[0].reason.text == "Of the same series as Les Vampires 10: The Terrible Wedding"
+        assert items[0].reason.text == "From the same series as Les Vampires 10: The Terrible Wedding"
         assert [item.score for item in items] == sorted((item.score for item in items), reverse=True)
         watched = viewer((vampires(1), COMPLETE))
         items = rank(hot, watched, RankRequest(NOW_MS, made, n=20), None).items
