@@ -49,6 +49,9 @@ def create_app(name: str, settings: HttpSettings, metrics: Metrics, parts: Seque
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        for part in parts:
+            if part.start is not None:
+                part.start.reached("loaded")
         async with AsyncExitStack() as running:
             for part in parts:
                 await running.enter_async_context(part.running())
@@ -60,6 +63,7 @@ def create_app(name: str, settings: HttpSettings, metrics: Metrics, parts: Seque
     for router in (*(part.router for part in parts), health_router(checks, metrics)):
         app.router.routes.extend(router.routes)
     _serve_description(app)
+    app.state.starting = [(part.start, list(part.ready.values())) for part in parts if part.start is not None]
     app.state.stopping = [part.stopping for part in parts if part.stopping is not None]
     answer_with_problems(app)
     open_paths = frozenset[str]().union(*(part.open_paths for part in parts))

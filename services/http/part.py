@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from services.http.health import ReadyCheck
 from services.http.raw_route import Router
+from services.http.start import Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class Part:
 
     `stopping` is called when the server begins to stop: answers without an end of their own (streams) must
     end then, or the server waits for them until its drain time is over. `open_paths` need no key: pages
-    without a secret in them.
+    without a secret in them. `start` tells how the start goes.
     """
 
     name: str
@@ -25,3 +26,4 @@ class Part:
     ready: Mapping[str, ReadyCheck] = field(default_factory=dict)
     stopping: Callable[[], None] | None = None
     open_paths: frozenset[str] = frozenset()
+    start: Start | None = None

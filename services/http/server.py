@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gc
 import logging
 import signal
 import socket
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any, Final
 
@@ -104,19 +106,30 @@ def serve(app: Starlette, settings: HttpSettings, *, log_level: str = "info") ->
 class TunedServer(uvicorn.Server):
     """uvicorn, with the garbage collector tuned once the app has started, and parts told before it stops."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._watching: list[asyncio.Task[None]] = []
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tune."""
         await super().startup(sockets)
         if self.started:
             _uvicorn_log.info("Freshet listens on http://%s:%d", self.config.host, self.config.port)
         tune_garbage_collector()
+        for start, checks in self._of_app("starting"):
+            start.reached("listening")
+            self._watching.append(asyncio.create_task(start.watch(checks)))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Tell the parts, so that streams end, then wait for what is under way."""
-        if isinstance(self.config.app, Starlette):
-            for stopping in getattr(self.config.app.state, "stopping", ()):
-                stopping()
+        for watching in self._watching:
+            watching.cancel()
+        for stopping in self._of_app("stopping"):
+            stopping()
         await super().shutdown(sockets)
+
+    def _of_app(self, name: str) -> Sequence[Any]:
+        return getattr(self.config.app.state, name, ()) if isinstance(self.config.app, Starlette) else ()
 
 
 def tune_garbage_collector() -> None:

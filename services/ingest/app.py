@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from services.http.app import App, create_app
 from services.http.body import BodyReader
 from services.http.keys import KeyRing
 from services.http.part import Part
+from services.http.start import Start
 from services.ingest.client_routes import client_router
 from services.ingest.publisher import Publisher
 from services.ingest.routes import IngestState, ingest_router
@@ -29,7 +31,10 @@ def ingest_part(
     settings: IngestSettings, log: EventLog, metrics: Metrics, now_ms: Callable[[], int] = wall_clock_ms
 ) -> Part:
     """Ingest over `log`, which the caller closes."""
-    publisher = Publisher(log.producer(), settings.ack_timeout_ms, settings.max_in_flight_bytes, metrics)
+    start = Start(metrics, "ingest")
+    publisher = Publisher(
+        log.producer(), settings.ack_timeout_ms, settings.max_in_flight_bytes, metrics, start
+    )
     state = IngestState(
         publisher=publisher,
         bodies=BodyReader(settings.max_body_bytes, settings.max_in_flight_bytes),
@@ -50,7 +55,7 @@ def ingest_part(
         finally:
             await publisher.stop()
 
-    return Part("ingest", router, running, {"log": publisher.ready})
+    return Part("ingest", router, running, {"log": publisher.ready}, start=start)
 
 
 def create_ingest_app(settings: IngestSettings) -> App:
@@ -67,4 +72,4 @@ def create_ingest_app(settings: IngestSettings) -> App:
         finally:
             await log.close()
 
-    return create_app("ingest", settings, metrics, [Part(part.name, part.router, running, part.ready)])
+    return create_app("ingest", settings, metrics, [replace(part, running=running)])

@@ -9,6 +9,7 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Final
 
+from services.http.start import Start
 from services.kernel.metrics import INGEST_ACK, INGEST_IN_FLIGHT_BYTES, INGEST_RECORDS, Metrics
 from services.log.drafts import draft_bytes
 from services.log.protocol import Append, Draft, LogError, LogUnavailableError, Producer, Topic
@@ -29,9 +30,15 @@ class Publisher:
     """Appends to the log for all requests of a process."""
 
     def __init__(
-        self, producer: Producer, ack_timeout_ms: int, max_in_flight_bytes: int, metrics: Metrics
+        self,
+        producer: Producer,
+        ack_timeout_ms: int,
+        max_in_flight_bytes: int,
+        metrics: Metrics,
+        start: Start | None = None,
     ) -> None:
         self._producer = producer
+        self._start = start
         self._ack_timeout_ms = ack_timeout_ms
         self._max_in_flight_bytes = max_in_flight_bytes
         self._waiting_bytes = 0
@@ -67,6 +74,8 @@ class Publisher:
                 pause_s = min(pause_s * 2, _RECONNECT_MAX_S)
             else:
                 self._trouble = None
+                if self._start is not None:
+                    self._start.reached("log")
                 return
 
     async def publish(self, topic: Topic, drafts: Sequence[Draft], entries: int = 1) -> list[Append]:
@@ -95,6 +104,8 @@ class Publisher:
         self._ack[topic].observe(perf_counter() - started_s)
         for append in appends:
             self._count[topic, _outcome(append)].inc()
+        if self._start is not None and appends and appends[0].position is not None:
+            self._start.worked()
         return appends
 
     def _refuse(self, topic: Topic, drafts: Sequence[Draft], error: LogError) -> list[Append]:

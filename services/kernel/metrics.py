@@ -40,6 +40,17 @@ HTTP_DURATION = Metric(
     ("service", "method", "route"),
 )
 
+START_TIME = Metric(
+    "freshet_start_time_seconds", "gauge", "when the process of the service began, Unix time", ("service",)
+)
+START = Metric(
+    "freshet_start_seconds",
+    "gauge",
+    "time from the process's beginning to a step of its start: loaded, store, log, release, catalogue, "
+    "listening, ready, work",
+    ("service", "step"),
+)
+
 INGEST_RECORDS = Metric(
     "freshet_ingest_records_total",
     "counter",
@@ -85,6 +96,11 @@ PROFILER_LAG = Metric(
 )
 PROFILER_FRESHNESS = Metric(
     "freshet_profiler_freshness_seconds", "histogram", "time from received_at to the profile's write"
+)
+PROFILER_FIRST_WAIT = Metric(
+    "freshet_profiler_first_event_wait_seconds",
+    "gauge",
+    "time from received_at to the profile's write of the first event that this process applied",
 )
 PROFILER_CONFLICTS = Metric(
     "freshet_profiler_conflicts_total",

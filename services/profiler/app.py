@@ -6,11 +6,13 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 
 from services.http.app import App, create_app
 from services.http.body import BodyReader
 from services.http.part import Part
 from services.http.raw_route import Router
+from services.http.start import Start
 from services.kernel.metrics import Metrics
 from services.log.open import open_log
 from services.log.protocol import EventLog, LogError, Topic
@@ -52,6 +54,7 @@ class Profiler:
     ) -> None:
         self.settings = settings
         self.connection = connection
+        self.start = Start(metrics, "profiler")
         self._log = log
         stores = Stores(connection)
         self._producer = log.producer()
@@ -63,10 +66,18 @@ class Profiler:
             event_types=settings.event_types,
             poll_ms=settings.release_poll_ms,
             metrics=metrics,
+            taken=lambda: self.start.reached("release"),
         )
         view = StoreView(stores)
         updater = Updater(
-            stores, view, self.follower, letters, settings=settings, metrics=metrics, fault=fault
+            stores,
+            view,
+            self.follower,
+            letters,
+            settings=settings,
+            metrics=metrics,
+            fault=fault,
+            worked=self.start.worked,
         )
         events = EventsApplier(log, stores, view, self.follower, updater, groups=groups)
         self._catalogue = CatalogueApplier(
@@ -96,7 +107,12 @@ class Profiler:
                 commit_delay_ms=settings.commit_delay_ms,
                 metrics=metrics,
                 fault=fault if applier.topic is Topic.EVENTS else no_fault,
+                joined=self._joined,
             )
+
+    def _joined(self, topic: Topic) -> None:
+        if topic is Topic.EVENTS:
+            self.start.reached("log")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -177,7 +193,7 @@ def profiler_part(
         router = push_router(
             profiler.intakes[Topic.EVENTS], profiler.intakes[Topic.ITEMS], bodies, settings.log_generation
         )
-    return Part("profiler", router, profiler.running, {"profiler": profiler.ready})
+    return Part("profiler", router, profiler.running, {"profiler": profiler.ready}, start=profiler.start)
 
 
 def create_profiler_app(settings: ProfilerSettings, *, fault: Fault = no_fault) -> App:
@@ -195,10 +211,13 @@ def create_profiler_app(settings: ProfilerSettings, *, fault: Fault = no_fault) 
                     _log.warning("store: %s", warning)
             except StoreError as error:  # the readiness check tells it until it is mended
                 _log.error("store: %s", error)
+            else:
+                if part.start is not None:
+                    part.start.reached("store")
             async with part.running():
                 yield
         finally:
             await connection.close()
             await log.close()
 
-    return create_app("profiler", settings, metrics, [Part(part.name, part.router, running, part.ready)])
+    return create_app("profiler", settings, metrics, [replace(part, running=running)])

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 
 from services.kernel.change import weight_of
 from services.kernel.contributions import Contribution, contributions_of
-from services.kernel.event import item_lines
+from services.kernel.event import Event, item_lines
 from services.kernel.event_type import EventTypes
 from services.kernel.ids import item_key
 from services.kernel.position import Position
@@ -42,6 +42,7 @@ class Batch:
         self.letters: list[DeadLetter] = []
         self.outcomes: Counter[str] = Counter()
         self.unlisted: Set[int] = frozenset()  # items touched that are in no catalogue
+        self.first_applied: Event | None = None
         self.lines = 0  # applied item lines
         self.unlisted_lines = 0
         self._raw: dict[str, bytes | None] = {}
@@ -110,6 +111,7 @@ class Batch:
             if self._apply_one(profile, work, change):
                 self.contributions += made
                 self.outcomes["applied"] += 1
+                self.first_applied = self.first_applied or work.event
                 self._count_lines(change)
             else:
                 self.outcomes["duplicate"] += 1

@@ -74,7 +74,9 @@ class PullLoop:
         commit_delay_ms: int,
         metrics: Metrics,
         fault: Fault = no_fault,
+        joined: Callable[[Topic], None] = lambda _topic: None,
     ) -> None:
+        self._joined = joined
         self._log = log
         self._applier = applier
         self._group = group
@@ -116,6 +118,7 @@ class PullLoop:
         """Join, read, apply and commit until `stop`; then commit and leave."""
         try:
             await self._patiently(lambda: self._consumer.start(self))
+            self._joined(self._applier.topic)
             self.trouble = ""
             while not self._stopping.is_set():
                 await self._patiently(self._turn)

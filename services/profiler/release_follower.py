@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.kernel.bank import NO_SPACE, Space
@@ -46,7 +47,9 @@ class ReleaseFollower:
         event_types: str,
         poll_ms: int,
         metrics: Metrics,
+        taken: Callable[[], None] = lambda: None,
     ) -> None:
+        self._taken = taken
         self._source = source
         self._meta = meta
         self._catalogue = catalogue
@@ -77,6 +80,7 @@ class ReleaseFollower:
                 types = EventTypes(self._event_types, release.event_weights)
                 self.live = Live(release, space, types, ItemLookup(self._catalogue, release))
                 self._info.name(release.name)
+                self._taken()
                 _log.info("banks are written by release %s, space epoch %d", release.name, space.epoch)
             return self.live
 

@@ -24,6 +24,7 @@ from services.kernel.event_type import EventTypes
 from services.kernel.metrics import (
     PROFILER_BATCH,
     PROFILER_CONFLICTS,
+    PROFILER_FIRST_WAIT,
     PROFILER_FRESHNESS,
     PROFILER_ITEM_LINES,
     PROFILER_RECORDS,
@@ -64,7 +65,9 @@ class Updater:
         fault: Fault = no_fault,
         max_items: int = MAX_ITEMS,
         clock_s: Callable[[], float] = time.time,
+        worked: Callable[[], None] = lambda: None,
     ) -> None:
+        self._worked = worked
         self._stores = stores
         self._view = view
         self._follower = follower
@@ -84,6 +87,7 @@ class Updater:
         self._known_lines, self._unknown_lines = lines.labels("yes"), lines.labels("no")
         self._duration = metrics.histogram(PROFILER_BATCH).labels(Topic.EVENTS.value)
         self._freshness = metrics.histogram(PROFILER_FRESHNESS)
+        self._untold: Metrics | None = metrics  # of the first event: a gauge made now would say 0
         self._conflicts = metrics.counter(PROFILER_CONFLICTS)
 
     async def apply(self, partition: int, records: Sequence[Record]) -> None:
@@ -132,6 +136,11 @@ class Updater:
         if self._view.is_live:
             await self._stores.profiles.publish(batch.positions())
         self._fault("5.published")
+        if self._untold is not None and batch.first_applied is not None:
+            waited_s = max(0.0, self._clock_s() - batch.first_applied.received_at / 1000)
+            self._untold.gauge(PROFILER_FIRST_WAIT).set(waited_s)
+            self._untold = None
+            self._worked()
         for outcome, count in batch.outcomes.items():
             self._records[outcome].inc(count)
         self._known_lines.inc(batch.lines - batch.unlisted_lines)

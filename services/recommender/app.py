@@ -44,7 +44,8 @@ def recommender_part(
         if reason is not None:
             raise NotReadyError(reason)
 
-    return Part("recommender", router, running, {"recommender": ready}, stopping=state.stopping.set)
+    checks = {"recommender": ready}
+    return Part("recommender", router, running, checks, stopping=state.stopping.set, start=state.start)
 
 
 def create_app(settings: RecommenderSettings) -> App:

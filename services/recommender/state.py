@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from services.http.start import Start
 from services.kernel.event_type import EventTypes
 from services.kernel.metrics import (
     CATALOGUE_ITEMS,
@@ -67,7 +68,8 @@ class State:
     ) -> None:
         self.settings = settings
         self.metrics = metrics or Metrics()
-        self.tally = Tally(self.metrics)
+        self.start = Start(self.metrics, "recommender")
+        self.tally = Tally(self.metrics, self.start)
         self._own_connection = connection is None
         self.connection = connection if connection is not None else connect(settings)
         self.types = EventTypes(settings.event_types)  # until a release brings weights of its own
@@ -146,6 +148,7 @@ class State:
             self.types = EventTypes(self.settings.event_types)
             self.catalogue.catalogue.bind(None)
             return
+        self.start.reached("release")
         self.types = serving.types
         catalogue, binding = self._prepared or (None, None)
         self._prepared = None
@@ -166,13 +169,19 @@ class State:
                 await self.catalogue.begin(serving.model, self.aggregates.aggregates)
         for follower in (self.live, self.releases, self.catalogue, self.aggregates, self.scenarios):
             self._tasks.append(asyncio.create_task(follower.run(), name=type(follower).__name__))
+        self._tasks.append(asyncio.create_task(self._note_catalogue()))
         return self
 
     async def _look_at_store(self) -> None:
         await self.live.look()
         if self.live.trouble is None:
+            self.start.reached("store")
             with suppress(StoreError):
                 await self.aggregates.refresh()
+
+    async def _note_catalogue(self) -> None:
+        await self.catalogue.whole.wait()
+        self.start.reached("catalogue")
 
     async def __aexit__(self, *_: object) -> None:
         self.stopping.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Histogram
 
+from services.http.start import Start
 from services.kernel.metrics import (
     RECOMMEND_FALLBACKS,
     RECOMMEND_PROFILE_AGE,
@@ -16,7 +17,8 @@ from services.kernel.metrics import (
 class Tally:
     """Counters of the hot path, their children looked up once."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, start: Start) -> None:
+        self._start = start
         self._lists = metrics.counter(RECOMMENDATIONS)
         self._fallbacks = metrics.counter(RECOMMEND_FALLBACKS)
         self._stages = metrics.histogram(RECOMMEND_STAGE)
@@ -30,6 +32,7 @@ class Tally:
         if child is None:
             child = self._list_children[scenario, strategy] = self._lists.labels(scenario, strategy)
         child.inc()
+        self._start.worked()
 
     def fell(self, step: str, cause: str) -> None:
         """A step failed or was late. Both words come from small closed sets."""

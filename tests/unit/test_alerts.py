@@ -65,7 +65,11 @@ def test_texts_name_labels_that_the_expression_keeps(rule: dict[str, Any]) -> No
     texts = " ".join(rule["annotations"].values())
     assert texts.count("{{") == len(re.findall(r"\{\{ \$(?:value|labels\.\w+)(?: \| \w+)? \}\}", texts))
     first = re.search(r"\bby \(([^)]*)\)", rule["expr"])
-    kept = set(first.group(1).split(", ")) if first and rule["expr"].startswith("sum by") else set()
+    kept = (
+        set(first.group(1).split(", "))
+        if first and re.match(r"(sum|max|quantile) by", rule["expr"])
+        else set()
+    )
     assert set(re.findall(r"\$labels\.(\w+)", texts)) <= kept
 
 

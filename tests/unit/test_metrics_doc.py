@@ -44,6 +44,9 @@ WRITTEN = {
         r'_counted\("(\w+)"\)|_loads\.labels\("\w+", "(\w+)"',
     ),
     ("freshet_release_info", "service"): ("*/*.py", r'InUse\(.*RELEASE_INFO\), "(\w+)"\)'),
+    ("freshet_start_time_seconds", "service"): ("*/*.py", r'\bStart\([\w.]*metrics, "(\w+)"\)'),
+    ("freshet_start_seconds", "service"): ("*/*.py", r'\bStart\([\w.]*metrics, "(\w+)"\)'),
+    ("freshet_start_seconds", "step"): ("*/*.py", r'\.reached\("(\w+)"\)'),
     ("freshet_scenario_loads_total", "outcome"): (
         "recommender/follow_scenarios.py",
         r'_counted\("(\w+)"(?: if \w+ else "(\w+)")?\)',
