@@ -21,8 +21,9 @@ train: $(VENV)/.trainer ## train on the events, publish what is better than the 
 evaluate: $(VENV)/.trainer ## hold releases against what came next (ARGS="--events archive")
 	@$(BIN)/freshet evaluate $(ARGS)
 
-# Two at a time, whatever there are of cores: each worker has a Kafka and a Valkey of its own. JOBS=0: one by one.
-JOBS ?= 2
+# Three at a time, whatever there are of cores: most tests wait for processes, and each worker has a Kafka and a
+# Valkey of its own. JOBS=0: one by one.
+JOBS ?= 3
 
 test: $(VENV)/.dev ## all tests (ARGS=tests/unit: only these)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
