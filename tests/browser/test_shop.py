@@ -274,6 +274,11 @@ def test_the_pipeline_shows_what_is_clicked(browser: Browser, freshet: FreshetPr
             freshet.get("/metrics"), 'freshet_ingest_records_total{outcome="accepted",topic="events"}'
         )
         assert before < shown <= sent
+        metrics = freshet.get("/metrics")
+        for service in ("ingest", "profiler", "recommender"):
+            cells = pipeline.row("Starts").get_by_role("row", name=service).get_by_role("cell")
+            ready_s = _sample(metrics, f'freshet_start_seconds{{service="{service}",step="ready"}}')
+            expect(cells.nth(2)).to_have_text(f"{1000 * ready_s:.0f} ms")
         picture(pipeline.page, "shop-pipeline")
 
 

@@ -75,7 +75,7 @@ class Panels {
       lag: new Table({ caption: "Records not applied yet", columns: ["Topic", "partitions", "behind", "most"] }),
       freshness: new Table({ caption: "Time from an event's arrival to its profile's write", columns: ["Up to", "events", "share"] }),
       strategies: new Table({ caption: "Lists by the step that answered", columns: ["Strategy", "lists", "share"] }),
-      starts: new Table({ caption: "Services and when they started", columns: ["Service", "up for"] }),
+      starts: new Table({ caption: "Services and their last start, from the beginning of the process", columns: ["Service", "up for", "loaded", "ready", "first work"] }),
     };
     this.note = h("p", { class: "row-note", role: "status" });
     this.coldNote = h("p", { class: "row-note" });
@@ -160,21 +160,23 @@ class Panels {
     this.tables.strategies.show(strategies.map(([name, one]) => [name, count(one), `${((100 * one) / sum).toFixed(1)} %`]));
   }
 
-  /** A service that began anew since the last look has started cold. */
+  /** A service whose process is another than at the last look has started. */
   showStarts(now) {
-    const began = {
-      ingest: total(now, "freshet_ingest_records_created", { topic: "events", outcome: "accepted" }),
-      profiler: total(now, "freshet_profiler_records_created", { topic: "events", outcome: "applied" }),
-      recommender: total(now, "freshet_release_loads_created", { service: "recommender", outcome: "loaded" }),
-    };
-    for (const [service, at] of Object.entries(began)) {
-      if (at === null) continue;
-      if (this.starts.has(service) && Math.abs(this.starts.get(service) - at) > 1) this.coldStarts += 1;
+    for (const [service, at] of by(now, "freshet_start_time_seconds", "service")) {
+      if (this.starts.has(service) && this.starts.get(service) !== at) this.coldStarts += 1;
       this.starts.set(service, at);
     }
     this.coldNote.textContent = `${this.coldStarts} ${this.coldStarts === 1 ? "start" : "starts"} seen while this page is open`;
     const seconds = Date.now() / 1000;
-    this.tables.starts.show(Object.entries(began).map(([service, at]) => [service, at === null ? "not running (or at zero)" : lasting(seconds - at)]));
+    const step = (service, name) => total(now, "freshet_start_seconds", { service, step: name });
+    const took = (value) => (value === null ? "" : ms(value * 1000));
+    this.tables.starts.show(
+      ["ingest", "profiler", "recommender"].map((service) => {
+        const at = total(now, "freshet_start_time_seconds", { service });
+        const steps = ["loaded", "ready", "work"].map((name) => took(step(service, name)));
+        return [service, at === null ? "not running (or at zero)" : lasting(seconds - at), ...steps];
+      }),
+    );
   }
 }
 
