@@ -75,6 +75,8 @@ export interface TrackerOptions {
   maxQueued?: number;
   /** Told of every event once. By default, what was not accepted is written to the console. */
   onOutcome?: (event: QueuedEvent, outcome: Outcome) => void;
+  /** What posts, in place of the browser's own: to add a header, say. A page that is left sends its beacon without it. */
+  fetch?: (url: string, options: RequestInit) => Promise<Response>;
 }
 
 export interface Tracker {

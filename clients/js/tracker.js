@@ -31,6 +31,7 @@ export function createTracker({
   flushMs = 100,
   maxQueued = 500,
   onOutcome = warn,
+  fetch = self.fetch,
 }) {
   // A text body and a key in the query need no preflight, and are all that a beacon can send.
   const target = eventsUrl.replace(/(\/events)?\/*$/, "/events") + (key ? "?key=" + encodeURIComponent(key) : "");
@@ -99,7 +100,7 @@ export function createTracker({
     }
   }
 
-  /** One try: 0, or how long to wait before the next. */
+  /** One try: 0, or ms to the next. */
   async function post(ats, body) {
     let response = {};
     let answer;

@@ -6,6 +6,7 @@ const tracker = createTracker({
   url: "https://freshet.example",
   key: "k",
   consent: true,
+  fetch: (url, options) => fetch(url, { ...options, headers: { authorization: "Bearer k" } }),
   onOutcome(event: QueuedEvent, outcome: Outcome) {
     if (outcome.outcome === "accepted") outcome.position.toUpperCase();
     else outcome.code.toUpperCase();

@@ -20,6 +20,10 @@ from services.http.part import Part
 from services.http.raw_route import Endpoint, Router
 
 FOLDER: Final = Path(__file__).parent / "shop"
+# The shop posts by our own browser tracker. A wheel has it beside the shop's files (pyproject.toml,
+# force-include); a source tree where it is published from.
+_PACKED: Final = FOLDER / "tracker.js"
+TRACKER: Final = _PACKED if _PACKED.exists() else FOLDER.parents[2] / "clients" / "js" / "tracker.js"
 # One document: its script looks at the path.
 PAGES: Final = ("/", "/watch", "/pipeline")
 ASSETS: Final = "/shop/"
@@ -85,7 +89,7 @@ def shop_part(folder: Path = FOLDER) -> Part:
     router = Router()
     document = StaticFile.read(folder / "index.html")
     paths = dict.fromkeys(PAGES, document)
-    for path in sorted(folder.iterdir()):
+    for path in sorted({*folder.iterdir(), TRACKER}):
         if path.suffix in MIME_TYPES and path.name != "index.html":
             paths[ASSETS + path.name] = StaticFile.read(path)
     for url, file in paths.items():

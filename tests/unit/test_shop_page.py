@@ -12,13 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.http.keys import KeyRing
-from services.local.shop_page import ASSETS, FOLDER, MIME_TYPES, PAGES, SECURITY, shop_part
+from services.local.shop_page import ASSETS, FOLDER, MIME_TYPES, PAGES, SECURITY, TRACKER, shop_part
 
 ROOT = Path(__file__).resolve().parents[2]
 GATEWAY = (ROOT / "deploy/gateway/nginx.conf").read_text()
 HEADERS = (ROOT / "deploy/gateway/shop-headers.conf").read_text()
 DOCUMENT = (FOLDER / "index.html").read_text()
-FILES = sorted(FOLDER.iterdir())
+FILES = {path.name: path for path in (*FOLDER.iterdir(), TRACKER)}
 PART = shop_part()
 STATIC_IMPORT = re.compile(r"^(?:import|export) .*?from \"\./([\w.]+)\";$", re.MULTILINE)
 DYNAMIC_IMPORT = re.compile(r"import\(\"\./([\w.]+)\"\)")
@@ -62,7 +62,7 @@ def test_the_policy_has_nothing_to_forbid() -> None:
     assert not re.search(
         r"<style|\bstyle=|\bon\w+=|<script(?! type=\"module\"(?: async)? src=\"/shop/)", DOCUMENT
     )
-    for path in FILES:
+    for path in FILES.values():
         if path.suffix == ".js":
             written = path.read_text()
             assert not re.search(
@@ -77,16 +77,15 @@ def test_what_is_loaded_is_there_and_loaded_at_once() -> None:
         name = left.pop()
         if name not in needed:
             needed.add(name)
-            left += STATIC_IMPORT.findall((FOLDER / name).read_text())
+            left += STATIC_IMPORT.findall(FILES[name].read_text())
     assert set(re.findall(r'modulepreload" href="/shop/([^"]+)', DOCUMENT)) == needed
-    later = {name for path in FILES for name in DYNAMIC_IMPORT.findall(path.read_text())}
-    everything = {path.name for path in FILES}
-    assert needed | later <= everything
-    assert set(re.findall(r'(?:href|src)="/shop/([^"]+)', DOCUMENT)) <= everything
+    later = {name for path in FILES.values() for name in DYNAMIC_IMPORT.findall(path.read_text())}
+    assert needed | later <= set(FILES)
+    assert set(re.findall(r'(?:href|src)="/shop/([^"]+)', DOCUMENT)) <= set(FILES)
 
 
 def test_no_file_is_long() -> None:
-    for path in FILES:
+    for path in FILES.values():
         assert path.suffix in MIME_TYPES, path
         assert len(path.read_text().splitlines()) <= 400, path
 
@@ -100,9 +99,9 @@ def test_the_gateway_sends_the_same() -> None:
     }
     pages, assets = re.findall(r"^        location ~ (\S+) \{$", GATEWAY, re.MULTILINE)
     assert all(re.search(pages, path) for path in PAGES)
-    for path in FILES:
+    for path in FILES.values():
         assert (re.search(assets, ASSETS + path.name) is None) == (path.name == "index.html"), path
     for strange in ("/shop/../nginx.conf", "/shop/x.html", "/watching", "/shop/a/b.js"):
         assert not re.search(pages, strange)
         assert not re.search(assets, strange)
-    assert "COPY services/local/shop/ /etc/freshet/shop/\n" in (ROOT / "deploy/Dockerfile").read_text()
+    assert "COPY services/local/shop/ clients/js/tracker.js /etc/freshet/shop/\n" in (ROOT / "deploy/Dockerfile").read_text()

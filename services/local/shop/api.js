@@ -35,12 +35,13 @@ function headers(more = {}) {
   return given ? { ...more, authorization: `Bearer ${given}` } : more;
 }
 
-async function send(url, options) {
+/** fetch, which tells `link` whether somebody answers. Throws ApiError where nobody does. */
+async function reach(url, options) {
   let answer;
   try {
     answer = await fetch(url, options);
   } catch (error) {
-    if (options.signal?.aborted) throw error;
+    if (error.name === "AbortError") throw error;
     mark(true);
     throw new ApiError(0, "unreachable", "Freshet does not answer");
   }
@@ -49,6 +50,14 @@ async function send(url, options) {
     throw new ApiError(0, "unreachable", "the service behind the gateway does not answer");
   }
   mark(false);
+  return answer;
+}
+
+/** fetch for the tracker: the key of this tab goes in a header, since a query takes write keys only. */
+export const post = (url, options) => reach(url, { ...options, headers: headers() });
+
+async function send(url, options) {
+  const answer = await reach(url, options);
   if (answer.ok) return answer;
   const told = await answer.json().catch(() => ({}));
   if (answer.status === 401 || told.code === "write_key_only") {

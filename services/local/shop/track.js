@@ -1,19 +1,25 @@
-// Posts what happens, measures its way, and notes what was seen.
+// Posts what happens by our own browser tracker (clients/js), measures its way, and notes what was seen.
 
-import { ApiError, call, link, query } from "./api.js";
-import { freshId, painted } from "./dom.js";
+import { ApiError, call, link, post, query } from "./api.js";
+import { painted } from "./dom.js";
+import { createTracker } from "./tracker.js";
 import { visitor } from "./visitor.js";
 
-const WAITING_MAX = 50; // events kept while nobody answers; a page that clicks more often has other trouble
 const LISTS_MAX = 8; // streamed lists whose time on screen is remembered
 const IMPRESSION_WAIT_MS = 1200; // what comes into view together is one event
 const IMPRESSION_ITEMS = 100; // the lines that one event may have
+const RECENT_MS = 5000; // a list that comes later was not brought by the last click
+const KEPT = "kept here until Freshet answers";
 
-/** "step": the way of the last event has got further; `detail` is { label, accepted, written, shown, failed }. */
+// Batches, keeps events through a lost network or a server that restarts, and counts each once. A page whose
+// visitors wait for nothing would leave `flushMs` as it is; here each click is on its way at once.
+const tracker = createTracker({ url: location.origin, name: "freshet-shop", flushMs: 0, fetch: send, onOutcome: settled });
+
+/** "step": the way of the last event has got further; `detail` is { label, accepted, written, shown, failed }.
+ * "list": the rows of a page have followed; `detail` is { row, text }. */
 export const way = new EventTarget();
 let current = null;
 const lists = []; // { position, at }: what the stream brought, and when it was on the screen
-const waiting = [];
 
 const step = (one) => one === current && way.dispatchEvent(new CustomEvent("step", { detail: one }));
 
@@ -42,57 +48,77 @@ export async function listShown(position) {
   }
 }
 
-function complete(event) {
-  const context = Object.keys(visitor.context).length ? { context: visitor.context } : {};
-  return { event_id: freshId(), user_id: visitor.id, ...context, ...event };
+/** What brought the list at `position`: the last thing done, or "". */
+export function causeOf(position) {
+  const recent = current?.position && performance.now() - current.began < RECENT_MS;
+  return recent && reaches(position, current.position) ? current.label : "";
 }
 
-/**
- * Posts an event and follows it: accepted by the log, in the profile, on the screen. `label` names it.
- * Where nobody answers it waits, with its id, until somebody does.
- */
-export async function track(event, label) {
-  const whole = complete(event);
-  const one = { label, began: performance.now(), accepted: null, written: null, shown: null, position: null, failed: "" };
+/** Hands an event to the tracker, as the visitor of the moment; answers its id. */
+function hand({ event_type, ...fields }) {
+  const context = Object.keys(visitor.context).length ? visitor.context : undefined;
+  // The header chooses who looks: nobody is to be joined with whom this browser was before.
+  return tracker.track(event_type, { ...fields, context, user_id: visitor.id, anonymous_id: undefined });
+}
+
+async function send(url, options) {
+  const answer = await post(url, options);
+  if (answer.status === 503) waits();
+  return answer;
+}
+
+/** The last event is not in the log yet; the tracker tries again, with the same id. */
+function waits() {
+  if (!current || current.accepted !== null) return;
+  current.failed = KEPT;
+  step(current);
+}
+
+/** Posts an event and follows it: accepted by the log, in the profile, on the screen. `label` names it. */
+export function track(event, label) {
+  const one = { label, began: performance.now(), accepted: null, written: null, shown: null, position: null, failed: link.isGone ? KEPT : "" };
   current = one;
   step(one);
-  try {
-    const answer = await call("/events", whole);
-    one.accepted = performance.now() - one.began;
-    one.position = answer.positions[0];
-    const before = lists.find((list) => list.at > one.began && reaches(list.position, one.position));
-    if (before) {
-      one.written = one.shown = before.at - one.began;
-      one.accepted = Math.min(one.accepted, one.shown); // the list overtook the 202: it was accepted by then
-    }
-    step(one);
-    const after = { after: one.position, n: 1, scenario: "recently_viewed" };
-    const fresh = await call(`/recommend/${encodeURIComponent(whole.user_id)}?${query(after)}`);
-    if (fresh.fresh) one.written ??= performance.now() - one.began;
-    step(one);
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    const repeats = error.status === 0 || error.status === 503;
-    one.failed = repeats ? "kept here until Freshet answers" : error.message;
-    if (repeats && !one.position) {
-      waiting.push(whole);
-      if (waiting.length > WAITING_MAX) waiting.shift();
-    }
-    step(one);
-  }
+  one.id = hand(event);
 }
 
-link.addEventListener("back", async () => {
-  while (waiting.length) {
-    const sent = waiting.splice(0, waiting.length);
-    try {
-      await call("/events", sent);
-    } catch (error) {
-      if (error.status === 0 || error.status === 503) waiting.unshift(...sent);
-      return;
-    }
+/** The tracker knows what became of an event. */
+function settled(event, outcome) {
+  const one = current;
+  if (outcome.outcome !== "accepted") console.warn("freshet:", outcome, event);
+  if (one?.id !== event.event_id) return;
+  if (outcome.outcome !== "accepted") {
+    one.failed = outcome.error ?? outcome.code;
+    step(one);
+    return;
   }
-});
+  one.failed = "";
+  one.accepted = performance.now() - one.began;
+  one.position = outcome.position;
+  const before = lists.find((list) => list.at > one.began && reaches(list.position, one.position));
+  if (before) {
+    one.written = one.shown = before.at - one.began;
+    one.accepted = Math.min(one.accepted, one.shown); // the list overtook the 202: it was accepted by then
+  }
+  step(one);
+  confirm(one, event.user_id);
+}
+
+/** An answer that waits for the event's position says when the profile has it. */
+async function confirm(one, user) {
+  const after = { after: one.position, n: 1, scenario: "recently_viewed" };
+  try {
+    const fresh = await call(`/recommend/${encodeURIComponent(user)}?${query(after)}`);
+    if (fresh.fresh) one.written ??= performance.now() - one.began;
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    one.failed = error.message;
+  }
+  step(one);
+}
+
+link.addEventListener("gone", waits);
+link.addEventListener("back", () => tracker.flush());
 
 // What was seen. Each item counts once while a page is looked at; a list that Freshet rearranges does not
 // show it anew.
@@ -135,15 +161,14 @@ export function newPage() {
 
 function postImpressions() {
   clearTimeout(timer);
-  const events = [...pending].map(([answer, items]) =>
-    complete({
+  for (const [answer, items] of pending) {
+    hand({
       event_type: "impression",
       ...(answer ? { recommendation_id: answer } : {}),
       items: items.slice(0, IMPRESSION_ITEMS).map((item_id) => ({ item_id })),
-    }),
-  );
+    });
+  }
   pending = new Map();
-  if (events.length) call("/events", events).catch(() => {}); // a lost one is no loss
 }
 
 visitor.addEventListener("change", () => {
