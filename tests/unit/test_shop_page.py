@@ -104,4 +104,5 @@ def test_the_gateway_sends_the_same() -> None:
     for strange in ("/shop/../nginx.conf", "/shop/x.html", "/watching", "/shop/a/b.js"):
         assert not re.search(pages, strange)
         assert not re.search(assets, strange)
-    assert "COPY services/local/shop/ clients/js/tracker.js /etc/freshet/shop/\n" in (ROOT / "deploy/Dockerfile").read_text()
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
+    assert "COPY services/local/shop/ clients/js/tracker.js /etc/freshet/shop/\n" in dockerfile
