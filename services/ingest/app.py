@@ -33,7 +33,12 @@ def ingest_part(
     """Ingest over `log`, which the caller closes."""
     start = Start(metrics, "ingest")
     publisher = Publisher(
-        log.producer(), settings.ack_timeout_ms, settings.max_in_flight_bytes, metrics, start
+        log.producer(),
+        settings.ack_timeout_ms,
+        settings.max_in_flight_bytes,
+        metrics,
+        connected=lambda: start.reached("log"),
+        acknowledged=start.worked,
     )
     state = IngestState(
         publisher=publisher,

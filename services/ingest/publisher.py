@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import perf_counter
 from typing import Final
 
-from services.http.start import Start
 from services.kernel.metrics import INGEST_ACK, INGEST_IN_FLIGHT_BYTES, INGEST_RECORDS, Metrics
 from services.log.drafts import draft_bytes
 from services.log.protocol import Append, Draft, LogError, LogUnavailableError, Producer, Topic
@@ -26,8 +25,14 @@ _RECONNECT_MAX_S: Final = 2.0
 _STOP_S: Final = 10.0  # within the server's 20 s to drain
 
 
+def _nobody_asks() -> None:
+    pass
+
+
 class Publisher:
-    """Appends to the log for all requests of a process."""
+    """Appends to the log for all requests of a process. `connected` is called when the log is there,
+    `acknowledged` whenever it has taken something.
+    """
 
     def __init__(
         self,
@@ -35,10 +40,12 @@ class Publisher:
         ack_timeout_ms: int,
         max_in_flight_bytes: int,
         metrics: Metrics,
-        start: Start | None = None,
+        *,
+        connected: Callable[[], None] = _nobody_asks,
+        acknowledged: Callable[[], None] = _nobody_asks,
     ) -> None:
         self._producer = producer
-        self._start = start
+        self._connected, self._acknowledged = connected, acknowledged
         self._ack_timeout_ms = ack_timeout_ms
         self._max_in_flight_bytes = max_in_flight_bytes
         self._waiting_bytes = 0
@@ -74,8 +81,7 @@ class Publisher:
                 pause_s = min(pause_s * 2, _RECONNECT_MAX_S)
             else:
                 self._trouble = None
-                if self._start is not None:
-                    self._start.reached("log")
+                self._connected()
                 return
 
     async def publish(self, topic: Topic, drafts: Sequence[Draft], entries: int = 1) -> list[Append]:
@@ -104,8 +110,8 @@ class Publisher:
         self._ack[topic].observe(perf_counter() - started_s)
         for append in appends:
             self._count[topic, _outcome(append)].inc()
-        if self._start is not None and appends and appends[0].position is not None:
-            self._start.worked()
+        if appends and appends[0].position is not None:
+            self._acknowledged()
         return appends
 
     def _refuse(self, topic: Topic, drafts: Sequence[Draft], error: LogError) -> list[Append]:

