@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
-from services.http.answers import json_answer
+from services.http.docs_page import description_routes
 from services.http.edge import Edge
 from services.http.health import health_router
 from services.http.part import Part
@@ -21,8 +17,6 @@ from services.kernel.metrics import Metrics
 from services.kernel.settings import HttpSettings
 
 _VERSION = "0.1.0"
-DOCS_PATH = "/docs"
-SCHEMA_PATH = "/openapi.json"
 
 
 class App(Starlette):
@@ -62,28 +56,10 @@ def create_app(name: str, settings: HttpSettings, metrics: Metrics, parts: Seque
     # The busiest come first.
     for router in (*(part.router for part in parts), health_router(checks, metrics)):
         app.router.routes.extend(router.routes)
-    _serve_description(app)
+    app.router.routes.extend(description_routes(app.openapi))
     app.state.starting = [(part.start, list(part.ready.values())) for part in parts if part.start is not None]
     app.state.stopping = [part.stopping for part in parts if part.stopping is not None]
     answer_with_problems(app)
     open_paths = frozenset[str]().union(*(part.open_paths for part in parts))
     app.add_middleware(Edge, settings=settings, metrics=metrics, service=name, open_paths=open_paths)
     return app
-
-
-def _serve_description(app: App) -> None:
-    async def schema(_request: Request) -> Response:
-        # In a thread: the first one loads FastAPI, and answers must not wait for that.
-        return json_answer(await asyncio.to_thread(app.openapi))
-
-    async def page(_request: Request) -> Response:
-        return await asyncio.to_thread(_page, f"{app.title} - Swagger UI")
-
-    for path, endpoint in ((SCHEMA_PATH, schema), (DOCS_PATH, page)):
-        app.router.routes.append(Route(path, endpoint, include_in_schema=False))
-
-
-def _page(title: str) -> Response:
-    from services.http.description import page_of
-
-    return page_of(title)

@@ -25,7 +25,7 @@ def health_router(checks: Mapping[str, ReadyCheck], metrics: Metrics) -> Router:
 
     A check raises an exception whose text says what is wrong and what to do.
     """
-    router = Router(tags=["health"])
+    router = Router(described_in="services.http.documentation")
 
     async def health(_request: Request) -> Response:
         """The process is alive."""

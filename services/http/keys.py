@@ -16,7 +16,7 @@ OPEN_PATHS: Final = frozenset({"/healthz", "/health", "/readyz", "/ready"})
 _SEGMENT_CALLS: Final = ("track", "page", "screen", "identify", "alias", "group", "batch", "import")
 SEGMENT_PATHS: Final = frozenset(f"/v1/{call}" for call in (*_SEGMENT_CALLS, *"tpsiagb"))
 GA4_PATH: Final = "/mp/collect"
-_WRITE_PATHS: Final = SEGMENT_PATHS | {"/events", GA4_PATH}
+WRITE_PATHS: Final = SEGMENT_PATHS | {"/events", GA4_PATH}
 _MAX_QUERY_FIELDS: Final = 32  # a query that carries a key carries little else
 _HOW: Final = "send it as `Authorization: Bearer KEY`, as `X-API-Key: KEY` or as the user name of Basic"
 
@@ -41,7 +41,7 @@ class KeyRing:
             return None
         in_query = _key_in_query(query, "api_secret" if path == GA4_PATH else "key")
         may_write = any([_is_one_of(key, self._write_keys) for key in [*given, *in_query]])  # noqa: C419
-        if may_write and method == "POST" and path in _WRITE_PATHS:
+        if may_write and method == "POST" and path in WRITE_PATHS:
             return None
         if may_write:
             return Problem(403, "write_key_only", "this key may only post events; use one of FRESHET_KEYS")

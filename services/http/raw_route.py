@@ -6,7 +6,7 @@ FastAPI, which describes them at /openapi.json, is loaded when somebody asks for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -18,59 +18,32 @@ Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class RawRoute(Route):
-    """The endpoint is called with the request and nothing else. What it takes is told to the docs through
-    `openapi_extra`; the other options are FastAPI's, for the docs too.
+    """The endpoint is called with the request and nothing else. `described_in` is the module whose `CALLS` say
+    what it takes and answers; it is imported when somebody asks for that. Empty: it is in no description.
     """
 
     def __init__(
-        self,
-        path: str,
-        endpoint: Endpoint,
-        *,
-        methods: Sequence[str],
-        tags: Sequence[str] = (),
-        status_code: int = 200,
-        include_in_schema: bool = True,
-        openapi_extra: Mapping[str, Any] | None = None,
+        self, path: str, endpoint: Endpoint, *, methods: Sequence[str], described_in: str = ""
     ) -> None:
-        super().__init__(path, endpoint, methods=list(methods), include_in_schema=include_in_schema)
+        super().__init__(path, endpoint, methods=list(methods), include_in_schema=bool(described_in))
         self.methods = set(methods)  # a HEAD that nobody asked for is none
         self.app = _application(endpoint)
-        self.tags: Final = list(tags)
-        self.status_code: Final = status_code
-        self.openapi_extra: Final = openapi_extra
+        self.described_in: Final = described_in
 
 
 class Router:
-    """A flat list of routes, in the order in which they are tried."""
+    """A flat list of routes, in the order in which they are tried. `described_in`: see RawRoute."""
 
-    def __init__(self, *, tags: Sequence[str] = ()) -> None:
-        self._tags = tuple(tags)
+    def __init__(self, *, described_in: str = "") -> None:
+        self._described_in = described_in
         self.routes: list[RawRoute] = []
 
     def add_api_route(
-        self,
-        path: str,
-        endpoint: Endpoint,
-        *,
-        methods: Sequence[str],
-        tags: Sequence[str] = (),
-        status_code: int = 200,
-        include_in_schema: bool = True,
-        openapi_extra: Mapping[str, Any] | None = None,
+        self, path: str, endpoint: Endpoint, *, methods: Sequence[str], include_in_schema: bool = True
     ) -> None:
         """See RawRoute. FastAPI's name for it, and its meaning."""
-        self.routes.append(
-            RawRoute(
-                path,
-                endpoint,
-                methods=methods,
-                tags=(*self._tags, *tags),
-                status_code=status_code,
-                include_in_schema=include_in_schema,
-                openapi_extra=openapi_extra,
-            )
-        )
+        described_in = self._described_in if include_in_schema else ""
+        self.routes.append(RawRoute(path, endpoint, methods=methods, described_in=described_in))
 
 
 def _application(endpoint: Endpoint) -> Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]:

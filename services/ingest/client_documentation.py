@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from services.http.documentation import (
+    NO_JSON,
+    PROBLEM,
+    Schema,
+    answer,
+    array,
+    body,
+    of,
+    problem,
+    record,
+    text,
+)
+from services.ingest.documentation_problems import NO_LOG
+
 _WHEN: Final = {
     "messageId": "5f1c2a0e-1d6b-4c8b-9c53-0b6f0f6b1a01",
     "timestamp": "2026-01-31T12:00:00Z",
@@ -12,7 +26,7 @@ _WHEN: Final = {
 _VIEW: Final = {
     "userId": "u_12345",
     "event": "Product Viewed",
-    "properties": {"product_id": "p_67890", "price": 4.5, "currency": "EUR"},
+    "properties": {"product_id": "1082185", "price": 4.5, "currency": "EUR"},
     "context": {"locale": "de-DE", "device": {"type": "ios"}, "location": {"country": "DE"}},
     **_WHEN,
 }
@@ -24,7 +38,7 @@ _ORDER: Final = {
         "order_id": "1001",
         "total": 9.0,
         "currency": "EUR",
-        "products": [{"product_id": "p_67890", "quantity": 2, "price": 4.5}, {"sku": "p_67891"}],
+        "products": [{"product_id": "1082185", "quantity": 2, "price": 4.5}, {"sku": "1029743"}],
     },
 }
 _PLAYING: Final = {
@@ -32,7 +46,7 @@ _PLAYING: Final = {
     "event": "Video Content Playing",
     "properties": {"asset_id": "cabiria", "position": 3000, "total_length": 7500},
 }
-_PAGE: Final = {"anonymousId": "a_1", "name": "Product", "properties": {"product_id": "p_67890"}}
+_PAGE: Final = {"anonymousId": "a_1", "name": "Product", "properties": {"product_id": "1082185"}}
 _IDENTIFY: Final = {"userId": "u_12345", "anonymousId": "a_1", "traits": {"plan": "not stored"}}
 _ALIAS: Final = {"userId": "u_12345", "previousId": "a_1"}
 _GROUP: Final = {"userId": "u_12345", "groupId": "g_1"}
@@ -49,98 +63,216 @@ _COLLECT: Final = {
     "user_id": "u_12345",
     "consent": {"ad_personalization": "GRANTED"},
     "events": [
-        {"name": "view_item", "params": {"items": [{"item_id": "p_67890", "price": 4.5}]}},
+        {"name": "view_item", "params": {"items": [{"item_id": "1082185", "price": 4.5}]}},
         {
             "name": "purchase",
             "params": {
                 "transaction_id": "1001",
                 "value": 9.0,
                 "currency": "EUR",
-                "items": [{"item_id": "p_67890", "quantity": 2, "price": 4.5}],
+                "items": [{"item_id": "1082185", "quantity": 2, "price": 4.5}],
             },
         },
     ],
 }
 
 
-def _route(description: str, responses: dict[str, Any], **examples: Any) -> dict[str, Any]:
-    content = {
-        "schema": {"type": "object"},
-        "examples": {name: {"value": value} for name, value in examples.items()},
-    }
-    return {
-        "requestBody": {
-            "required": True,
-            "description": description,
-            "content": {"application/json": content},
-        },
-        "responses": responses,
-    }
-
-
-def _example(description: str, example: Any) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"example": example}}}
-
-
-_ANSWERS: Final = {
-    "200": _example(
-        "The event log has acknowledged what is of use. `unused`, where it is there, says what is not and "
-        "why (the first ten); Segment's clients do not look at it.",
-        {
-            "success": True,
-            "unused": [
+_ANSWER: Final = record(
+    "SegmentAnswer",
+    "as Segment answers, and what was of no use",
+    {
+        "success": of("boolean", "", True),
+        "unused": array(
+            record(
+                "UnusedCall",
+                "a call that leads to no event",
                 {
-                    "index": 0,
-                    "outcome": "unknown_event",
-                    "reason": "'Product Veiwed' is no event known here; the nearest is 'Product Viewed'",
-                }
-            ],
-        },
-    ),
-    "400": _example(
-        "The body is no JSON object, or larger than Segment allows: 32 KB a call, 500 KB a batch.",
-        {
-            "status": 400,
-            "code": "invalid_json",
-            "detail": "JSON is malformed; check quotes, commas and brackets",
-            "success": False,
-            "message": "JSON is malformed; check quotes, commas and brackets",
-        },
-    ),
-    "503": _example("The log is away or full. The clients send the same again.", {"code": "log_unavailable"}),
-}
-_HOW: Final = (
-    "docs/SEGMENT.md has the table of events. gzip too; the key is Basic's user name, or `writeKey`."
+                    "index": of("integer", "its place in the batch, from 0"),
+                    "outcome": text("", enum=["ignored", "incomplete", "unknown_event", "rejected"]),
+                    "reason": text("why, with the nearest right name"),
+                },
+                "*",
+            ),
+            "the first ten",
+        ),
+    },
+    "success",
 )
-
-SEGMENT: Final[dict[str, dict[str, Any]]] = {
-    "track": _route(_HOW, _ANSWERS, viewed=_VIEW, order=_ORDER, playing=_PLAYING),
-    "page": _route(f"A view where `properties` has a product, else ignored. {_HOW}", _ANSWERS, product=_PAGE),
-    "screen": _route(
-        f"A view where `properties` has a product, else ignored. {_HOW}", _ANSWERS, product=_PAGE
-    ),
-    "identify": _route(f"Both ids are one person's. Traits are not stored. {_HOW}", _ANSWERS, both=_IDENTIFY),
-    "alias": _route(f"Both ids are one person's. {_HOW}", _ANSWERS, both=_ALIAS),
-    "group": _route(f"Accepted and ignored. {_HOW}", _ANSWERS, group=_GROUP),
-    "batch": _route(f"Calls with their `type`. {_HOW}", _ANSWERS, batch=_BATCH),
-    "import": _route(f"The same as /v1/batch. {_HOW}", _ANSWERS, batch=_BATCH),
+_REFUSED: Final[Schema] = {
+    **PROBLEM,
+    "title": "SegmentProblem",
+    "properties": {
+        **PROBLEM["properties"],
+        "success": of("boolean", "", False),
+        "message": text("the detail, where Segment's clients look for it"),
+    },
 }
-GA4: Final = {
-    "parameters": [
-        {
-            "name": "api_secret",
-            "in": "query",
-            "schema": {"type": "string"},
-            "description": "a write key, where there are keys",
+_CALL: Final = record(
+    "SegmentCall",
+    "A call as Segment's libraries send it",
+    {
+        "userId": of(["string", "null"], "who", "u_12345"),
+        "anonymousId": of(["string", "null"], "the visitor", "a_1"),
+        "previousId": text("of `alias`: the other id"),
+        "event": text("of `track`: what happened", "Product Viewed"),
+        "name": of(["string", "null"], "of `page` and `screen`"),
+        "properties": of("object", "of the event", {"product_id": "1082185"}),
+        "traits": of("object", "are not stored"),
+        "context": of("object", "country, language and device are used"),
+        "messageId": text("makes a repeated call count once"),
+        "timestamp": text("when it happened; put right by `sentAt`", "2026-01-31T12:00:00Z"),
+        "sentAt": text("when it was sent, by the same clock", "2026-01-31T12:00:01Z"),
+        "writeKey": text("a write key, where it is in no header"),
+    },
+)
+_TYPED: Final = {
+    "type": text("track, page, screen, identify, alias or group", "track"),
+    **_CALL["properties"],
+}
+_SEGMENT_BATCH: Final = record(
+    "SegmentBatch",
+    "Calls with their `type`",
+    {
+        "batch": array(
+            record("SegmentBatchCall", "A call and its type", _TYPED, "type"), "up to 500 KB", maxItems=1000
+        ),
+        "context": of("object", "of all of them"),
+        "sentAt": text("when it was sent, by the sender's clock"),
+        "writeKey": text("a write key, where it is in no header"),
+    },
+    "batch",
+)
+_GA4_BODY: Final = record(
+    "Ga4Body",
+    "A body of the Measurement Protocol",
+    {
+        "client_id": text("the visitor", "a_1"),
+        "app_instance_id": text("the visitor, in an app"),
+        "user_id": text("who", "u_12345"),
+        "timestamp_micros": of(["integer", "string"], "when it happened"),
+        "consent": of("object", "`ad_personalization` says whether a profile may be kept"),
+        "events": array(
+            record(
+                "Ga4Event",
+                "one of GA4's recommended events",
+                {"name": text("", "view_item"), "params": of("object", "its parameters")},
+                "name",
+            ),
+            "what happened",
+        ),
+    },
+    "events",
+)
+_OBJECT: Final = {
+    "not_an_object": "the body must be a JSON object, not a list",
+    "empty_body": "the body is empty; send a JSON object or a list of them",
+    **{
+        **NO_JSON,
+        "invalid_json": "JSON is malformed: invalid character (byte 11); check quotes, commas and brackets",
+    },
+}
+_TOO_MANY: Final = {
+    "too_many_of_one_user": "a batch takes at most 128 events of one user, so that none counts twice when "
+    "it is sent again; make the client's batches smaller (upload_size in Python, flushAt in JavaScript)"
+}
+
+
+def _segment(name: str, summary: str, says: str, *, batch: bool = False, **examples: Any) -> dict[str, Any]:
+    unread = dict(_OBJECT)
+    if batch:
+        unread = {
+            "missing_batch": "batch must be a list of calls",
+            "too_many_entries": "the body holds 1001 entries; send 1000 at most",
+            **_TOO_MANY,
+            **unread,
         }
-    ],
-    **_route(
-        "GA4's recommended events; docs/SEGMENT.md says which are used.",
-        {
-            "204": {"description": "The event log has acknowledged what is of use."},
-            "400": _ANSWERS["400"],
-            "503": _ANSWERS["503"],
+    size = 512_000 if batch else 32_768
+    unread["body_too_large"] = f"the body has more than {size} bytes (after gunzip too)"
+    return {
+        "operationId": f"segment{name.capitalize()}",
+        "summary": summary,
+        "description": f"{says} docs/SEGMENT.md has the table of events. The key is Basic's user name, or "
+        f"`writeKey` in the body.",
+        "tags": ["Segment and GA4"],
+        "requestBody": body(
+            "As Segment's libraries send it; gzip too.", _SEGMENT_BATCH if batch else _CALL, examples
+        ),
+        "responses": {
+            **answer(
+                200,
+                "The log has what is of use. `unused`, where it is there, says what is not and why; "
+                "Segment's clients do not look at it.",
+                _ANSWER,
+                {"success": True},
+            ),
+            **problem(
+                400,
+                "The body is no JSON object, or larger than Segment allows: 32 KB a call, 500 KB a batch.",
+                unread,
+                _REFUSED,
+                success=False,
+                message="the same as `detail`",
+            ),
+            "413": None,  # Segment's clients know 400
+            **problem(503, "The log is away or full. The clients send the same again.", NO_LOG),
         },
-        purchase=_COLLECT,
+    }
+
+
+CALLS: Final[dict[str, dict[str, Any]]] = {
+    "POST /v1/track": _segment(
+        "track",
+        "Segment: something happened",
+        "The e-commerce and video events are understood.",
+        viewed=_VIEW,
+        order=_ORDER,
+        playing=_PLAYING,
     ),
+    "POST /v1/page": _segment(
+        "page",
+        "Segment: a page was seen",
+        "A view where `properties` has a product, else ignored.",
+        product=_PAGE,
+    ),
+    "POST /v1/screen": _segment(
+        "screen",
+        "Segment: a screen was seen",
+        "A view where `properties` has a product, else ignored.",
+        product=_PAGE,
+    ),
+    "POST /v1/identify": _segment(
+        "identify",
+        "Segment: who a visitor is",
+        "Both ids are one person's. Traits are not stored.",
+        both=_IDENTIFY,
+    ),
+    "POST /v1/alias": _segment(
+        "alias", "Segment: two ids of one person", "Both ids are one person's.", both=_ALIAS
+    ),
+    "POST /v1/group": _segment(
+        "group", "Segment: who belongs to a group", "Accepted and ignored.", group=_GROUP
+    ),
+    "POST /v1/batch": _segment(
+        "batch", "Segment: several calls", "Calls with their `type`.", batch=True, calls=_BATCH
+    ),
+    "POST /v1/import": _segment(
+        "import", "Segment: several calls of the past", "The same as /v1/batch.", batch=True, calls=_BATCH
+    ),
+    "POST /mp/collect": {
+        "operationId": "ga4Collect",
+        "summary": "GA4: Measurement Protocol",
+        "description": "GA4's recommended events; docs/SEGMENT.md says which are used. The write key is "
+        "`api_secret`.",
+        "tags": ["Segment and GA4"],
+        "requestBody": body("As Google's clients send it.", _GA4_BODY, {"purchase": _COLLECT}),
+        "responses": {
+            "204": {"description": "The log has what is of use."},
+            **problem(
+                400,
+                "The body is no JSON object with `events`.",
+                {"missing_events": "events must be a list", **_TOO_MANY, **_OBJECT},
+            ),
+            **problem(503, "The log is away or full. Send the same again.", NO_LOG),
+        },
+    },
 }

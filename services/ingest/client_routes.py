@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,7 +14,6 @@ from starlette.responses import Response
 from services.http.answers import json_answer, problem_answer
 from services.http.keys import GA4_PATH, KeyRing
 from services.http.raw_route import Endpoint, Router
-from services.ingest import client_documentation as documentation
 from services.ingest import ga4, segment
 from services.ingest.answers import all_refused, answer_failure
 from services.ingest.intake import take_events
@@ -36,25 +35,18 @@ _BY_LETTER: Final = {kind[0]: kind for kind in segment.KINDS}
 def client_router(state: IngestState, keys: KeyRing, calls: Counter) -> Router:
     """The routes over `state`. `keys` judges keys that are in a body; `calls` is INGEST_CALLS."""
     tracking, collecting = _Segment(state, keys, calls), _Ga4(state, calls)
-    router = Router()
+    router = Router(described_in="services.ingest.client_documentation")
 
-    def add(path: str, endpoint: Endpoint, extra: Mapping[str, Any] | None) -> None:
-        router.add_api_route(
-            path,
-            endpoint,
-            methods=["POST"],
-            tags=["clients"],
-            include_in_schema=extra is not None,
-            openapi_extra=extra,
-        )
+    def add(path: str, endpoint: Endpoint, *, described: bool = True) -> None:
+        router.add_api_route(path, endpoint, methods=["POST"], include_in_schema=described)
 
     for kind in segment.KINDS:
-        add(f"/v1/{kind}", tracking.single(kind), documentation.SEGMENT[kind])
+        add(f"/v1/{kind}", tracking.single(kind))
     for name in _BATCHES:
-        add(f"/v1/{name}", tracking.batch, documentation.SEGMENT.get(name))
+        add(f"/v1/{name}", tracking.batch, described=len(name) > 1)
     for letter, kind in _BY_LETTER.items():
-        add(f"/v1/{letter}", tracking.single(kind), None)
-    add(GA4_PATH, collecting.collect, documentation.GA4)
+        add(f"/v1/{letter}", tracking.single(kind), described=False)
+    add(GA4_PATH, collecting.collect)
     return router
 
 

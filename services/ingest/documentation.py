@@ -1,129 +1,278 @@
-"""What the interactive documentation says about the write routes; their bodies are read by msgspec."""
+"""What the documentation says about the write routes; their bodies are read by msgspec."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from services.ingest.documentation_fields import EVENT, ITEM
+from services.http.documentation import (
+    NO_JSON,
+    PROBLEM,
+    Schema,
+    answer,
+    array,
+    body,
+    in_path,
+    of,
+    problem,
+    record,
+    text,
+)
+from services.ingest.documentation_fields import EVENT, ITEM, ITEM_PATCH
+from services.ingest.documentation_problems import (
+    ALSO_INVALID,
+    EMPTY,
+    NO_BODY_ITEM,
+    NO_EVENT,
+    NO_ITEM,
+    NO_LOG,
+)
+from services.ingest.payload import MAX_ENTRIES
 
-SAMPLE_EVENT: Final = {
-    "user_id": "u_12345",
-    "event_type": "product_view",
-    "product_id": "p_67890",
-    "timestamp": 1687872000,
+# Items of the demo shop, so that what is tried on the page changes what is recommended there.
+_BANANAS: Final = "1082185"
+_MILK: Final = "1029743"
+_GOUDA: Final = "p_67890"  # in no catalogue until somebody tries PUT
+_EVENTS: Final = {
+    "view": {
+        "summary": "somebody looks at an item, now",
+        "value": {"user_id": "u_12345", "event_type": "view", "item_id": _BANANAS},
+    },
+    "others": {
+        "summary": "as others spell it, and at another time",
+        "value": {
+            "user_id": "u_12345",
+            "event_type": "product_view",
+            "product_id": _GOUDA,
+            "timestamp": 1687872000,
+        },
+    },
+    "order": {
+        "summary": "an order of several items is one event",
+        "value": {
+            "event_id": "order-1001",
+            "user_id": "u_12345",
+            "event_type": "purchase",
+            "order_id": "1001",
+            "currency": "USD",
+            "items": [{"item_id": _BANANAS, "quantity": 2, "price": 0.92}, {"item_id": _MILK}],
+        },
+    },
+    "video": {
+        "summary": "how far a video has run",
+        "value": {
+            "user_id": "u_12345",
+            "event_type": "video_progress",
+            "video_id": "cabiria",
+            "progress": 0.4,
+            "context": {"country": "DE", "device": "tv"},
+        },
+    },
+    "impression": {
+        "summary": "what a list has shown",
+        "value": {
+            "user_id": "u_12345",
+            "event_type": "impression",
+            "items": [{"item_id": _BANANAS}, {"item_id": _MILK}],
+        },
+    },
+    "list": {
+        "summary": "several at once; a visitor without a name too",
+        "value": [
+            {"user_id": "u_12345", "event_type": "cart_add", "item_id": _MILK},
+            {"anonymous_id": "visitor_1", "event_type": "view", "item_id": _BANANAS},
+        ],
+    },
 }
-_SAMPLE_ORDER: Final = {
-    "event_id": "order-1001",
-    "user_id": "u_12345",
-    "event_type": "purchase",
-    "order_id": "1001",
-    "currency": "EUR",
-    "items": [{"item_id": "p_67890", "quantity": 2, "price": 4.5}, {"item_id": "p_67891"}],
-}
-_SAMPLE_ITEM: Final = {
-    "item_id": "p_67890",
+_ITEM: Final = {
+    "item_id": _GOUDA,
     "title": "Gouda, young",
-    "categories": ["Food > Cheese"],
+    "categories": ["Grocery > Cheese"],
     "brand": "Polder",
     "price": 4.5,
     "currency": "EUR",
     "available": True,
 }
-_SAMPLE_ANSWER: Final = {"accepted": 1, "event_ids": ["0190…"], "positions": ["1-0-42"], "rejected": []}
-_PROBLEM: Final = {
-    "type": "about:blank",
-    "title": "Unprocessable Content",
-    "status": 422,
-    "code": "missing_user_id",
-    "detail": "user_id (or anonymous_id) is missing",
-}
+_OTHER_ITEM: Final = {"item_id": "p_67891", "title": "Gouda, old", "group_id": "gouda", "price": 6.9}
+_POSITION: Final = text("where it stands on the log: for `after=` of /recommend", "1-0-42")
 
 
-_SAMPLE_PROGRESS: Final = {
-    "user_id": "u_12345",
-    "event_type": "video_progress",
-    "video_id": "cabiria",
-    "progress": 0.4,
-    "context": {"country": "DE", "device": "tv"},
-}
-_SAMPLE_IMPRESSION: Final = {
-    "user_id": "u_12345",
-    "event_type": "impression",
-    "items": [{"item_id": "p_67890"}, {"item_id": "p_67891"}],
-}
+def _named(id_name: str, **more: Schema) -> dict[str, Schema]:
+    return {"index": of("integer", "its place in the body, from 0"), id_name: of(["string", "null"]), **more}
 
 
-def _body(description: str, one: dict[str, Any], *, many: bool = True, **examples: Any) -> dict[str, Any]:
-    content = {
-        "schema": {"oneOf": [one, {"type": "array", "items": one}]} if many else one,
-        "examples": {name: {"value": value} for name, value in examples.items()},
-    }
-    return {"required": True, "description": description, "content": {"application/json": content}}
-
-
-def _answers(accepted: Any) -> dict[str, Any]:
-    def problem(description: str) -> dict[str, Any]:
-        return {"description": description, "content": {"application/problem+json": {"example": _PROBLEM}}}
-
-    return {
-        "202": {
-            "description": "The event log has acknowledged what is accepted.",
-            "content": {"application/json": {"example": accepted}},
+def _list_answers(
+    id_name: str, title: str, example: dict[str, Any], rejected: dict[str, str]
+) -> dict[str, Any]:
+    what = title.lower()
+    refused = record(
+        f"Rejected{title}",
+        "one that was not accepted; its neighbours may be",
+        _named(id_name, code=text("for programs"), error=text("what to change")),
+        "*",
+    )
+    accepted = record(
+        f"{title}sAccepted",
+        "what the log has, and what was not accepted and why",
+        {
+            "accepted": of("integer", "how many"),
+            f"{id_name}s": array(text(), "of the accepted ones, in the order of the body; ids made here too"),
+            "positions": array(_POSITION, "of the accepted ones"),
+            "rejected": array(refused),
         },
-        "400": problem("The body cannot be read."),
-        "413": problem("The body is larger than 1 MiB or holds more than 1,000 entries."),
-        "422": problem("Nothing in it could be accepted; `rejected` says why, entry by entry."),
-        "503": problem("The log is away or full; `outcomes` names every entry. Send the same ids again."),
-    }
-
-
-def _id_parameter(name: str) -> dict[str, Any]:
-    schema = {"type": "string", "maxLength": 256}
+        "*",
+    )
+    outcome = record(
+        f"{title}Outcome",
+        "what is known of one of them",
+        _named(
+            id_name,
+            outcome=text("unknown: it may still arrive", enum=["accepted", "rejected", "unknown"]),
+            position=_POSITION,
+            code=text(),
+            error=text(),
+        ),
+        "index",
+        id_name,
+        "outcome",
+    )
+    unread = {**PROBLEM, "title": f"{title}sRejected"}
+    unread["properties"] = {**PROBLEM["properties"], "rejected": array(refused, "each of them")}
+    unsure = {**PROBLEM, "title": f"{title}sUnsure"}
+    unsure["properties"] = {**PROBLEM["properties"], "outcomes": array(outcome, "each of them")}
     return {
-        "name": name,
-        "in": "path",
-        "required": True,
-        "schema": schema,
-        "description": "any id; `%2F` belongs to it",
+        **answer(202, f"The log has the {what}s that are accepted.", accepted, example),
+        **problem(400, "The body cannot be read.", {"empty_body": EMPTY, **NO_JSON}),
+        **problem(
+            413,
+            f"The body is larger than 1 MiB, or holds more than {MAX_ENTRIES:,} {what}s.",
+            {"too_many_entries": f"the body holds 1001 entries; send {MAX_ENTRIES} at most"},
+        ),
+        **problem(
+            415,
+            "The body is in a form that is not read here.",
+            {"unsupported_media_type": "Content-Type 'text/xml': send JSON or NDJSON"},
+        ),
+        **problem(422, "Nothing in it could be accepted; `rejected` says why, one by one.", rejected, unread),
+        **problem(
+            503,
+            "The log is away or full; `outcomes` tells of each. Send the same again, with the same ids.",
+            NO_LOG,
+            unsure,
+        ),
     }
 
 
-EVENTS: Final = {
-    "requestBody": _body(
-        "One event, a list, NDJSON, or CloudEvents (binary, structured, batch); gzip too.",
-        EVENT,
-        sample=SAMPLE_EVENT,
-        order=_SAMPLE_ORDER,
-        video=_SAMPLE_PROGRESS,
-        impression=_SAMPLE_IMPRESSION,
-        list=[SAMPLE_EVENT, _SAMPLE_ORDER],
-    ),
-    "responses": _answers(_SAMPLE_ANSWER),
-}
-ITEMS: Final = {
-    "requestBody": _body(
-        "One item, a list or NDJSON; gzip too.", ITEM, sample=_SAMPLE_ITEM, list=[_SAMPLE_ITEM]
-    ),
-    "responses": _answers({"accepted": 1, "item_ids": ["p_67890"], "positions": ["1-0-7"], "rejected": []}),
-}
-_ONE_ITEM: Final = _answers({"item_id": "p_67890", "position": "1-0-7"})
-ITEM_PUT: Final = {
-    "parameters": [_id_parameter("item_id")],
-    "requestBody": _body("The whole item.", ITEM, many=False, sample=_SAMPLE_ITEM),
-    "responses": _ONE_ITEM,
-}
-ITEM_PATCH: Final = {
-    "parameters": [_id_parameter("item_id")],
-    "requestBody": _body(
-        "A merge patch (RFC 7396); null removes a field.",
-        ITEM,
-        many=False,
-        sample={"price": 3.9, "list_price": None},
-    ),
-    "responses": _ONE_ITEM,
-}
-ITEM_DELETE: Final = {"parameters": [_id_parameter("item_id")], "responses": _ONE_ITEM}
-USER_DELETE: Final = {
-    "parameters": [_id_parameter("user_id")],
-    "responses": _answers({"user_id": "u_12345", "position": "1-0-43"}),
+def _one_answers(
+    id_name: str, example: dict[str, str], unread: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """Answers about one thing that the path names; `unread` is what may be wrong with a body."""
+    title = "Item" if id_name == "item_id" else "User"
+    accepted = record(f"{title}Accepted", "the log has it", {id_name: text(), "position": _POSITION}, "*")
+    unsure = {**PROBLEM, "title": f"{title}Unsure"}
+    unsure["properties"] = {
+        **PROBLEM["properties"],
+        id_name: text(),
+        "outcome": text("unknown: it may still arrive", enum=["rejected", "unknown"]),
+    }
+    of_path = {f"invalid_{id_name}": f"{id_name} in the path is longer than 256 bytes"}
+    if unread is None:
+        says, bad = "The id cannot be read.", of_path
+    else:
+        says, bad = "The id or the body cannot be read.", {**of_path, "empty_body": EMPTY, **NO_JSON}
+    again = {code: detail.replace(", with the same ids", "") for code, detail in NO_LOG.items()}
+    return {
+        **answer(202, "The log has it.", accepted, example),
+        **problem(400, says, bad),
+        **(problem(422, f"The body is no item. {ALSO_INVALID}", unread) if unread else {}),
+        **problem(503, "The log is away or full; send the same again.", again, unsure),
+    }
+
+
+_ONE_ITEM: Final = {"item_id": _GOUDA, "position": "1-0-7"}
+_ITEM_ID: Final = in_path("item_id", "the item", _GOUDA)
+CALLS: Final[dict[str, dict[str, Any]]] = {
+    "POST /events": {
+        "operationId": "postEvents",
+        "summary": "Post events",
+        "description": "One event, a list, NDJSON, or CloudEvents (binary, structured, batch). 202 once "
+        "the log has acknowledged them: none is lost from then on. Each event stands alone; a repeated "
+        "`event_id` counts once. At most 128 events of one user in a request. Bodies may be gzip; "
+        "`text/plain` is read as JSON, as beacons "
+        f"send it. {ALSO_INVALID}",
+        "tags": ["events"],
+        "requestBody": body("Event or events.", {"oneOf": [EVENT, array(EVENT)]}, _EVENTS),
+        "responses": _list_answers(
+            "event_id",
+            "Event",
+            {
+                "accepted": 1,
+                "event_ids": ["01a2166a-5792-7a83-bfdb-b97e781e14ef"],
+                "positions": ["1-3-9728"],
+                "rejected": [],
+            },
+            NO_EVENT,
+        ),
+    },
+    "POST /items": {
+        "operationId": "postItems",
+        "summary": "Put items",
+        "description": f"One item, a list or NDJSON; each in place of what was known of it. {ALSO_INVALID}",
+        "tags": ["catalogue"],
+        "requestBody": body(
+            "Item or items.", {"oneOf": [ITEM, array(ITEM)]}, {"one": _ITEM, "list": [_ITEM, _OTHER_ITEM]}
+        ),
+        "responses": _list_answers(
+            "item_id",
+            "Item",
+            {"accepted": 1, "item_ids": [_GOUDA], "positions": ["1-0-7"], "rejected": []},
+            NO_ITEM,
+        ),
+    },
+    "PUT /items/{item_id}": {
+        "operationId": "putItem",
+        "summary": "Put an item",
+        "description": "The whole item, in place of what was known of it.",
+        "tags": ["catalogue"],
+        "parameters": [_ITEM_ID],
+        "requestBody": body(
+            "The item; `item_id` needs not stand in it.", ITEM, {"gouda": {**_ITEM, "price": 4.2}}
+        ),
+        "responses": _one_answers("item_id", _ONE_ITEM, NO_BODY_ITEM),
+    },
+    "PATCH /items/{item_id}": {
+        "operationId": "patchItem",
+        "summary": "Change fields of an item",
+        "description": "A merge patch (RFC 7396): null removes a field. A patch of an item that there is "
+        "not changes nothing.",
+        "tags": ["catalogue"],
+        "parameters": [_ITEM_ID],
+        "requestBody": body(
+            "The fields to change.", ITEM_PATCH, {"price": {"price": 3.9, "list_price": None}}
+        ),
+        "responses": _one_answers(
+            "item_id",
+            _ONE_ITEM,
+            {
+                **NO_BODY_ITEM,
+                "empty_patch": "the patch changes nothing; the fields are title, description, …",
+            },
+        ),
+    },
+    "DELETE /items/{item_id}": {
+        "operationId": "deleteItem",
+        "summary": "Take an item out",
+        "description": "It leaves the catalogue, and every list, at once.",
+        "tags": ["catalogue"],
+        "parameters": [_ITEM_ID],
+        "responses": _one_answers("item_id", _ONE_ITEM),
+    },
+    "DELETE /users/{user_id}": {
+        "operationId": "deleteUser",
+        "summary": "Forget a user",
+        "description": "Everything known about the user goes (docs/PRIVACY.md). What comes later begins "
+        "anew.",
+        "tags": ["users"],
+        "parameters": [in_path("user_id", "the user", "ada")],
+        "responses": _one_answers("user_id", {"user_id": "ada", "position": "1-2-43"}),
+    },
 }

@@ -13,7 +13,6 @@ from services.http.answers import problem_answer
 from services.http.body import BodyReader
 from services.http.raw_path import path_id
 from services.http.raw_route import Router
-from services.ingest import documentation
 from services.ingest.answers import answer_list, answer_one
 from services.ingest.cloudevents import BATCHED, STRUCTURED, attributes_in_headers, unwrap, with_attributes
 from services.ingest.intake import (
@@ -47,15 +46,15 @@ class IngestState:
 def ingest_router(state: IngestState) -> Router:
     """The routes over `state`."""
     routes = _Routes(state)
-    router = Router()
+    router = Router(described_in="services.ingest.documentation")
     add = router.add_api_route
-    add("/events", routes.post_events, methods=["POST"], tags=["events"], openapi_extra=documentation.EVENTS)
-    add("/items", routes.post_items, methods=["POST"], tags=["items"], openapi_extra=documentation.ITEMS)
+    add("/events", routes.post_events, methods=["POST"])
+    add("/items", routes.post_items, methods=["POST"])
     item, user = "/items/{item_id:path}", "/users/{user_id:path}"
-    add(item, routes.put_item, methods=["PUT"], tags=["items"], openapi_extra=documentation.ITEM_PUT)
-    add(item, routes.patch_item, methods=["PATCH"], tags=["items"], openapi_extra=documentation.ITEM_PATCH)
-    add(item, routes.delete_item, methods=["DELETE"], tags=["items"], openapi_extra=documentation.ITEM_DELETE)
-    add(user, routes.delete_user, methods=["DELETE"], tags=["users"], openapi_extra=documentation.USER_DELETE)
+    add(item, routes.put_item, methods=["PUT"])
+    add(item, routes.patch_item, methods=["PATCH"])
+    add(item, routes.delete_item, methods=["DELETE"])
+    add(user, routes.delete_user, methods=["DELETE"])
     return router
 
 

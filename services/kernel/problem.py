@@ -29,7 +29,7 @@ class Problem:
         return msgspec.json.encode(
             {
                 "type": "about:blank",
-                "title": self.title or _phrase(self.status),
+                "title": self.title or phrase(self.status),
                 "status": self.status,
                 "code": self.code,
                 "detail": self.detail,
@@ -53,8 +53,13 @@ class ProblemError(Exception):
         self.problem = problem
 
 
-def _phrase(status: int) -> str:
+# RFC 9110's names where Python before 3.13 has those of RFC 2616: an answer does not hang on its version.
+_RENAMED: Final = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
+
+
+def phrase(status: int) -> str:
+    """The status in words."""
     try:
-        return HTTPStatus(status).phrase
+        return _RENAMED.get(status) or HTTPStatus(status).phrase
     except ValueError:
         return "Error"

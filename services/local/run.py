@@ -21,7 +21,6 @@ from services.kernel.metrics import Metrics
 from services.local.background import Background
 from services.local.data_dir import DataDir
 from services.local.demo_loading import DemoMarkFile
-from services.local.docs_page import serve_docs
 from services.local.embedded_valkey import EmbeddedValkey
 from services.local.first_start import DemoWish, build_release, decide
 from services.local.settings import RunSettings
@@ -101,7 +100,6 @@ async def _serve(
             shop_part(),
         ]
         app = create_app("run", settings, metrics, parts)
-        serve_docs(app)
         await held.enter_async_context(app.router.lifespan_context(app))
         server = TunedServer(server_config(app, "warning", lifespan="off"))
         background.server = server

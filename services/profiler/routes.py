@@ -30,7 +30,7 @@ def push_router(events: PushIntake, items: PushIntake, bodies: BodyReader, gener
         await items.take(read_item_cloudevents(request.headers, body, generation))
         return Response(status_code=204)
 
-    router = Router(tags=["records"])
-    router.add_api_route("/", post_records, methods=["POST"], status_code=204)
-    router.add_api_route("/items", post_items, methods=["POST"], status_code=204)
+    router = Router(described_in="services.profiler.documentation")
+    router.add_api_route("/", post_records, methods=["POST"])
+    router.add_api_route("/items", post_items, methods=["POST"])
     return router

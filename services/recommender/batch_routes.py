@@ -12,7 +12,6 @@ from services.http.body import BodyReader
 from services.http.raw_route import Router
 from services.kernel.problem import Problem, ProblemError
 from services.recommender.batch import BATCH_S, lines_of
-from services.recommender.documentation_recommend import BATCH
 from services.recommender.parse_batch import Batch, from_batch
 from services.recommender.routes import read_beside, refuse_parameters
 from services.recommender.state import State
@@ -25,7 +24,7 @@ SLOW_CLIENT_S: Final = 30.0  # to read what is left once all is made
 
 def batch_router(state: State) -> Router:
     """POST /recommend/batch."""
-    router = Router(tags=["recommend"])
+    router = Router(described_in="services.recommender.documentation")
     bodies = BodyReader(state.settings.max_body_bytes, MAX_HELD_BYTES)
     under_way: set[object] = set()
 
@@ -46,7 +45,7 @@ def batch_router(state: State) -> Router:
             BATCH_S + SLOW_CLIENT_S,
         )
 
-    router.add_api_route("/recommend/batch", recommend_batch, methods=["POST"], openapi_extra=BATCH)
+    router.add_api_route("/recommend/batch", recommend_batch, methods=["POST"])
     return router
 
 

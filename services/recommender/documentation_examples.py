@@ -102,36 +102,3 @@ BATCHES: Final[dict[str, Any]] = {
         },
     ),
 }
-
-ANSWER: Final[dict[str, Any]] = {
-    "items": [
-        {
-            "item_id": CHEESE,
-            "score": 0.8312,
-            "rank": 1,
-            "reason": {
-                "code": "similar_to_item",
-                "item_id": "1029743",
-                "text": "Similar to Fluid milk white only, which you looked at",
-            },
-            "title": "Iws single cheese, 12 oz",
-            "price": 1.38,
-        }
-    ],
-    "filter": {"matched": 241},
-    "next_cursor": "ATTSqKy5Kb4p",
-    "recommendation_id": "AQGLx1…",
-    "scenario": "for_you",
-    "strategy": "model",
-    "release": "day0-3f2a9c01b7de",
-    "user_id": "u_12345",
-    "anonymous_id": None,
-    "profile_events": 12,
-    "profile_age_ms": 4,
-    "fresh": True,
-}
-LINES: Final = (
-    '{"user_id":"u_12345","items":[{"item_id":"1082185","score":1.0,"rank":1,…}],…}\n'
-    '{"user_id":"","error":{"status":422,"code":"invalid_id","detail":"user_ids[1]: …"}}\n'
-    '{"done":true,"users":2,"failed":1,"repeated":[]}\n'
-)

@@ -13,13 +13,6 @@ from services.http.raw_path import path_id
 from services.http.raw_route import Router
 from services.kernel.problem import Problem, ProblemError
 from services.recommender.deadline import LateError, within
-from services.recommender.documentation import (
-    EXPORT_OF_USER,
-    ITEM,
-    USER,
-    answers,
-)
-from services.recommender.documentation_recommend import ITEM_PAGE
 from services.recommender.item_page import page_of, wanted_of
 from services.recommender.profiles import alive
 from services.recommender.query import QueryError
@@ -41,7 +34,7 @@ def read_router(state: State) -> Router:
     """GET /items, /items/{item_id}, /users/{user_id}/profile and /export, /releases, and what
     `scenario_routes` has.
     """
-    router = Router(tags=["read"])
+    router = Router(described_in="services.recommender.documentation")
 
     async def get_item(request: Request) -> Response:
         """An item as it stands in the store; while the store is away, as it was last seen."""
@@ -78,15 +71,12 @@ def read_router(state: State) -> Router:
         """Which release is in use, which came before, which was refused and why."""
         return json_answer(_releases(state), headers=NO_STORE)
 
-    one = {"parameters": [ITEM], "responses": answers("the item")}
-    profile = {"parameters": [USER], "responses": answers("the profile")}
-    router.add_api_route("/items", list_items, methods=["GET"], openapi_extra=ITEM_PAGE)
-    router.add_api_route("/items/{item_id:path}", get_item, methods=["GET"], openapi_extra=one)
-    router.add_api_route("/users/{user_id:path}/profile", get_profile, methods=["GET"], openapi_extra=profile)
-    router.add_api_route(
-        "/users/{user_id:path}/export", export_of_user, methods=["GET"], openapi_extra=EXPORT_OF_USER
-    )
-    router.add_api_route("/releases", list_releases, methods=["GET"])
+    add = router.add_api_route
+    add("/items", list_items, methods=["GET"])
+    add("/items/{item_id:path}", get_item, methods=["GET"])
+    add("/users/{user_id:path}/profile", get_profile, methods=["GET"])
+    add("/users/{user_id:path}/export", export_of_user, methods=["GET"])
+    add("/releases", list_releases, methods=["GET"])
     router.routes.extend(scenario_router(state).routes)
     return router
 

@@ -18,8 +18,6 @@ from services.kernel.problem import Problem, ProblemError
 from services.ranking.scenario_file import Scenarios
 from services.recommender.answer import ITEM_FIELDS, answer, to_json
 from services.recommender.deadline import Deadline
-from services.recommender.documentation import USER, answers
-from services.recommender.documentation_recommend import LISTED, RECOMMEND_PARAMETERS, body_of_recommend
 from services.recommender.parse_query import from_body, from_parameters, refuse_beside_a_body
 from services.recommender.query import Query, QueryError
 from services.recommender.state import State
@@ -37,7 +35,7 @@ MAX_PARAMETERS = 1000
 
 def recommend_router(state: State) -> Router:
     """GET and POST /recommend, GET /recommend/{user_id} and its stream."""
-    router = Router(tags=["recommend"])
+    router = Router(described_in="services.recommender.documentation")
     bodies = BodyReader(state.settings.max_body_bytes, MAX_HELD_BYTES)
 
     async def recommend_stream(request: Request) -> Response:
@@ -59,31 +57,11 @@ def recommend_router(state: State) -> Router:
         refuse_parameters(request)
         return await _answered(state, await read_beside(from_body, body, state))
 
-    to_user = {"parameters": [USER, *RECOMMEND_PARAMETERS], "responses": LISTED}
-    router.add_api_route(
-        "/recommend/{user_id:path}/stream",
-        recommend_stream,
-        methods=["GET"],
-        openapi_extra={
-            "parameters": [USER, *RECOMMEND_PARAMETERS],
-            "responses": answers("events", media_type="text/event-stream"),
-        },
-    )
-    router.add_api_route(
-        "/recommend/{user_id:path}", recommend_to_user, methods=["GET"], openapi_extra=to_user
-    )
-    router.add_api_route(
-        "/recommend",
-        recommend_landing,
-        methods=["GET"],
-        openapi_extra={"parameters": RECOMMEND_PARAMETERS, "responses": LISTED},
-    )
-    router.add_api_route(
-        "/recommend",
-        recommend_by_body,
-        methods=["POST"],
-        openapi_extra={"requestBody": body_of_recommend(), "responses": LISTED},
-    )
+    add = router.add_api_route
+    add("/recommend/{user_id:path}/stream", recommend_stream, methods=["GET"])
+    add("/recommend/{user_id:path}", recommend_to_user, methods=["GET"])
+    add("/recommend", recommend_landing, methods=["GET"])
+    add("/recommend", recommend_by_body, methods=["POST"])
     return router
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,42 +10,16 @@ from starlette.responses import Response
 from services.http.answers import json_answer
 from services.http.body import BodyReader
 from services.http.raw_route import Router
-from services.recommender.documentation import CHECK_OF_SCENARIOS, answers
 from services.recommender.scenario_list import check_scenarios, describe_scenarios
 from services.recommender.state import State
 
 MAX_HELD_BYTES: Final = 4 << 20  # scenario files being read at once; one is 256 KB at most
 NO_STORE: Final = {"cache-control": "no-store"}
-EXAMPLE: Final[dict[str, Any]] = {
-    "all": {"filter": {"properties.territories": ["$context.country?", "WORLD"]}},
-    "scenarios": [
-        {
-            "scenario": "sale",
-            "own": True,
-            "text": "Reduced now.",
-            "sources": ["trending", {"name": "model", "limit": 100}],
-            "ranker": "mix",
-            "filter": {"tags": "sale"},
-            "hide": {"bought": "30d"},
-        }
-    ],
-    "sources": {"trending": "what many turn to now (half-life of a day)"},
-    "rankers": {"mix": "several sources mixed: Σ weight / (60 + place)"},
-    "languages": ["de", "en"],
-    "file": {
-        "path": "/etc/freshet/scenarios.toml",
-        "version": "38f733ff64bb",
-        "loaded_at": 1767225600,
-        "problem": None,
-        "problems": [],
-    },
-    "warnings": [{"where": "scenarios.sale.filter", "line": 6, "message": "tags: no item has 'sale'"}],
-}
 
 
 def scenario_router(state: State) -> Router:
     """What lists there are, and whether a file of others could be used."""
-    router = Router(tags=["read"])
+    router = Router(described_in="services.recommender.documentation")
     bodies = BodyReader(state.settings.max_body_bytes, MAX_HELD_BYTES)
 
     async def list_scenarios(_request: Request) -> Response:
@@ -56,9 +30,6 @@ def scenario_router(state: State) -> Router:
         """Read a scenario file (TOML) without using it: `problems`, or `warnings` beside this catalogue."""
         return json_answer(await check_scenarios(state, await bodies.read(request)), headers=NO_STORE)
 
-    listed = {"responses": answers("the scenarios (docs/SCENARIOS.md)", EXAMPLE)}
-    router.add_api_route("/scenarios", list_scenarios, methods=["GET"], openapi_extra=listed)
-    router.add_api_route(
-        "/scenarios/check", check_scenario_file, methods=["POST"], openapi_extra=CHECK_OF_SCENARIOS
-    )
+    router.add_api_route("/scenarios", list_scenarios, methods=["GET"])
+    router.add_api_route("/scenarios/check", check_scenario_file, methods=["POST"])
     return router

@@ -156,7 +156,7 @@ def test_cloudevents_in_three_modes(valkey_ingest: Ingest) -> None:
 def test_the_sample_is_in_the_documentation(valkey_ingest: Ingest) -> None:
     schema = valkey_ingest.http.get("/openapi.json").json()
     operation = schema["paths"]["/events"]["post"]
-    example = operation["requestBody"]["content"]["application/json"]["examples"]["sample"]["value"]
+    example = operation["requestBody"]["content"]["application/json"]["examples"]["others"]["value"]
     assert example == SAMPLE
     assert valkey_ingest.post(example).status_code == 202
     assert {"202", "422", "503"} <= operation["responses"].keys()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.ingest import documentation
+from services.ingest.documentation import CALLS
 from services.ingest.documentation_fields import EVENT, ITEM
 from services.kernel.change import FINISHED_FROM
 from services.kernel.event import Event
@@ -18,8 +18,8 @@ NOW_MS = 1_767_225_600_000
 TYPES = EventTypes()
 
 
-def examples(route: dict[str, Any]) -> list[Any]:
-    content = route["requestBody"]["content"]["application/json"]
+def examples(call: str) -> list[Any]:
+    content = CALLS[call]["requestBody"]["content"]["application/json"]
     found: list[Any] = []
     for example in content["examples"].values():
         value = example["value"]
@@ -37,25 +37,28 @@ def test_every_field_of_an_event_is_told_and_no_other() -> None:
 @pytest.mark.parametrize("name", EVENT["properties"])
 def test_every_example_of_a_field_is_read(name: str) -> None:
     schema = EVENT["properties"][name]
-    if "example" not in schema:
-        return
-    event: dict[str, Any] = {"user_id": "u", "event_type": "view", "item_id": "p", name: schema["example"]}
-    if name == "items":
-        del event["item_id"]
-    assert getattr(parse_event(event, NOW_MS, TYPES), name) not in (None, {})
+    for example in schema.get("examples", ()):
+        event: dict[str, Any] = {"user_id": "u", "event_type": "view", "item_id": "p", name: example}
+        if name == "items":
+            del event["item_id"]
+        assert getattr(parse_event(event, NOW_MS, TYPES), name) not in (None, {})
 
 
 def test_every_field_of_an_item_is_told_and_no_other() -> None:
     assert ITEM["properties"].keys() == set(Item.__struct_fields__)
-    sample = {name: schema["example"] for name, schema in ITEM["properties"].items() if "example" in schema}
+    sample = {
+        name: schema["examples"][0] for name, schema in ITEM["properties"].items() if "examples" in schema
+    }
     item = parse_item(sample)
     assert all(getattr(item, name) for name in sample)
 
 
 def test_the_examples_are_read() -> None:
-    for event in examples(documentation.EVENTS):
+    for event in examples("POST /events"):
         assert not parse_event(event, NOW_MS, TYPES).properties, "each field is known"
-    for item in examples(documentation.ITEMS) + examples(documentation.ITEM_PUT):
+    for item in examples("POST /items"):
         assert parse_item(item).item_id
-    for patch in examples(documentation.ITEM_PATCH):
+    for item in examples("PUT /items/{item_id}"):
+        assert parse_item(item, "p_67890").title
+    for patch in examples("PATCH /items/{item_id}"):
         assert parse_patch(patch, "p")

@@ -6,30 +6,21 @@ import io
 import json
 import time
 from collections import Counter
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from starlette.requests import Request
-from starlette.responses import Response
 
 from services.cli.__main__ import main
-from services.http.app import create_app
-from services.http.part import Part
-from services.http.raw_route import Router
 from services.kernel.event_input import parse_event
 from services.kernel.event_type import EventTypes
 from services.kernel.item import parse_item
-from services.kernel.metrics import Metrics
 from services.kernel.settings import HttpSettings, catalogue
 from services.local.data_dir import DataDir
 from services.local.demo_loading import BATCH_RECORDS
 from services.local.demo_shop import read_films, read_shop
-from services.local.docs_page import serve_docs
 from services.local.failure import LocalError
 from services.local.settings import RunSettings
 from services.local.welcome import command, welcome
-from services.recommender.documentation import USER
 
 # A profile remembers this many event ids: what a killed loading sends again must stay below it.
 DUPLICATES_REMEMBERED = 128
@@ -169,27 +160,6 @@ class _Terminal(io.StringIO):
 
 def _calls(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("  curl")]
-
-
-async def _user(_request: Request) -> Response:
-    raise NotImplementedError
-
-
-def test_the_interactive_page_has_first_steps_and_examples() -> None:
-    fields = {"name": "fields", "in": "query", "schema": {"type": "string"}}
-    router = Router()
-    router.add_api_route(
-        "/users/{user_id:path}", _user, methods=["GET"], openapi_extra={"parameters": [USER, fields]}
-    )
-    app = create_app("shop", HttpSettings(), Metrics(), [Part("shop", router, nullcontext)])
-    serve_docs(app)
-    schema = app.openapi()
-    assert "POST /events" in schema["info"]["description"]
-    operation = schema["paths"]["/users/{user_id}"]["get"]
-    assert {p["name"]: p["example"] for p in operation["parameters"]} == {
-        "user_id": "u_12345",
-        "fields": "title,price",
-    }
 
 
 def test_a_command_without_its_second_word_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
