@@ -15,6 +15,7 @@ from services.http.part import Part
 from services.http.problems import answer_with_problems
 from services.kernel.metrics import Metrics
 from services.kernel.settings import HttpSettings
+from services.kernel.tracing import Tracer
 
 _VERSION = "0.1.0"
 
@@ -38,8 +39,19 @@ class App(Starlette):
         return self._made
 
 
-def create_app(name: str, settings: HttpSettings, metrics: Metrics, parts: Sequence[Part]) -> App:
-    """An app that serves `parts`; they start in the order given and stop in the reverse one."""
+def create_app(
+    name: str,
+    settings: HttpSettings,
+    metrics: Metrics,
+    parts: Sequence[Part],
+    *,
+    tracer: Tracer | None = None,
+    begins_traces: bool = True,
+) -> App:
+    """An app that serves `parts`; they start in the order given and stop in the reverse one.
+
+    With a `tracer`, which is closed last, each request has a span; see TraceLayer for `begins_traces`.
+    """
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -47,6 +59,8 @@ def create_app(name: str, settings: HttpSettings, metrics: Metrics, parts: Seque
             if part.start is not None:
                 part.start.reached("loaded")
         async with AsyncExitStack() as running:
+            if tracer is not None:
+                running.push_async_callback(tracer.close)
             for part in parts:
                 await running.enter_async_context(part.running())
             yield
@@ -62,4 +76,8 @@ def create_app(name: str, settings: HttpSettings, metrics: Metrics, parts: Seque
     answer_with_problems(app)
     open_paths = frozenset[str]().union(*(part.open_paths for part in parts))
     app.add_middleware(Edge, settings=settings, metrics=metrics, service=name, open_paths=open_paths)
+    if tracer is not None:
+        from services.http.traced import TraceLayer
+
+        app.add_middleware(TraceLayer, tracer=tracer, quiet=open_paths, begins=begins_traces)
     return app

@@ -21,7 +21,7 @@ from services.kernel.problem import Problem, ProblemError
 from services.kernel.settings import HttpSettings
 
 _log = logging.getLogger(__name__)
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _INTERNAL: Final = Problem(
     500, "internal_error", "this is a fault of the service, not of the request; it is logged"
 )
@@ -84,7 +84,7 @@ class Edge:
         except Exception as error:
             problem = error.problem if isinstance(error, ProblemError) else _INTERNAL
             if problem is _INTERNAL:
-                _log.exception("%s %s failed", scope["method"], _route_of(scope))
+                _log.exception("%s %s failed", scope["method"], route_of(scope))
             if answered:  # half an answer cannot be mended: the server closes the connection
                 raise
             await problem_answer(problem)(scope, receive, send_out)
@@ -115,10 +115,10 @@ class _Meter:
         self._kept: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def observe(self, scope: Scope, status: int, duration_s: float) -> None:
-        route, method = _route_of(scope), scope["method"]
+        route, method = route_of(scope), scope["method"]
         kept = self._kept.get((route, method, status))
         if kept is None:
-            shown = method if method in _METHODS else "other"
+            shown = method if method in METHODS else "other"
             kept = (
                 self._requests.labels(self._service, shown, route, str(status)),
                 self._duration.labels(self._service, shown, route),
@@ -129,7 +129,7 @@ class _Meter:
         kept[1].observe(duration_s)
 
 
-def _route_of(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
     """The route's template; never the path, which holds ids."""
     route = scope.get("route")
     return str(getattr(route, "path_format", None) or getattr(route, "path", "other"))

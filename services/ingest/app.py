@@ -16,10 +16,13 @@ from services.ingest.client_routes import client_router
 from services.ingest.publisher import Publisher
 from services.ingest.routes import IngestState, ingest_router
 from services.ingest.settings import IngestSettings
+from services.ingest.traced import Sending
 from services.kernel.event_type import EventTypes
 from services.kernel.metrics import INGEST_CALLS, INGEST_REJECTED, Metrics
+from services.kernel.tracing import Tracer
 from services.log.open import open_log
 from services.log.protocol import EventLog
+from services.tracing.open import open_tracer
 
 
 def wall_clock_ms() -> int:
@@ -28,7 +31,12 @@ def wall_clock_ms() -> int:
 
 
 def ingest_part(
-    settings: IngestSettings, log: EventLog, metrics: Metrics, now_ms: Callable[[], int] = wall_clock_ms
+    settings: IngestSettings,
+    log: EventLog,
+    metrics: Metrics,
+    now_ms: Callable[[], int] = wall_clock_ms,
+    *,
+    tracer: Tracer | None = None,
 ) -> Part:
     """Ingest over `log`, which the caller closes."""
     start = Start(metrics, "ingest")
@@ -39,6 +47,7 @@ def ingest_part(
         metrics,
         connected=lambda: start.reached("log"),
         acknowledged=start.worked,
+        sending=Sending(tracer, settings) if tracer is not None else None,
     )
     state = IngestState(
         publisher=publisher,
@@ -66,8 +75,9 @@ def ingest_part(
 def create_ingest_app(settings: IngestSettings) -> App:
     """Ingest alone in its process."""
     metrics = Metrics()
+    tracer = open_tracer(settings, "freshet-ingest")
     log = open_log(settings)
-    part = ingest_part(settings, log, metrics)
+    part = ingest_part(settings, log, metrics, tracer=tracer)
 
     @asynccontextmanager
     async def running() -> AsyncIterator[None]:
@@ -77,4 +87,4 @@ def create_ingest_app(settings: IngestSettings) -> App:
         finally:
             await log.close()
 
-    return create_app("ingest", settings, metrics, [replace(part, running=running)])
+    return create_app("ingest", settings, metrics, [replace(part, running=running)], tracer=tracer)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Final
 
+from services.ingest.traced import Sending
 from services.kernel.metrics import INGEST_ACK, INGEST_IN_FLIGHT_BYTES, INGEST_RECORDS, Metrics
 from services.log.drafts import draft_bytes
 from services.log.protocol import Append, Draft, LogError, LogUnavailableError, Producer, Topic
@@ -43,8 +44,10 @@ class Publisher:
         *,
         connected: Callable[[], None] = _nobody_asks,
         acknowledged: Callable[[], None] = _nobody_asks,
+        sending: Sending | None = None,
     ) -> None:
         self._producer = producer
+        self._sending = sending  # None: no traces
         self._connected, self._acknowledged = connected, acknowledged
         self._ack_timeout_ms = ack_timeout_ms
         self._max_in_flight_bytes = max_in_flight_bytes
@@ -104,7 +107,7 @@ class Publisher:
         self._waiting_bytes += overhead
         started_s = perf_counter()
         try:
-            appends = await self._producer.append(topic, drafts, self._ack_timeout_ms)
+            appends = await self._append(topic, drafts)
         finally:
             self._waiting_bytes -= overhead
         self._ack[topic].observe(perf_counter() - started_s)
@@ -113,6 +116,18 @@ class Publisher:
         if appends and appends[0].position is not None:
             self._acknowledged()
         return appends
+
+    async def _append(self, topic: Topic, drafts: Sequence[Draft]) -> list[Append]:
+        span = self._sending.begin(topic, len(drafts)) if self._sending is not None else None
+        if span is None:
+            return await self._producer.append(topic, drafts, self._ack_timeout_ms)
+        appends: list[Append] = []
+        try:
+            carrying = span.carrying(drafts)
+            appends = await self._producer.append(topic, carrying, self._ack_timeout_ms)
+            return appends
+        finally:
+            span.end(appends)
 
     def _refuse(self, topic: Topic, drafts: Sequence[Draft], error: LogError) -> list[Append]:
         self._count[topic, "refused"].inc(len(drafts))

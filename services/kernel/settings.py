@@ -84,6 +84,14 @@ class HttpSettings(SettingsGroup):
         return split_list(self.cors_origins)
 
 
+class TraceSettings(NamespaceSettings):
+    """OpenTelemetry. Where spans go and which are kept say the standard's own variables (docs/TRACES.md)."""
+
+    traces: Literal["off", "otlp"] = Field(
+        "off", description="otlp: send traces to OTEL_EXPORTER_OTLP_ENDPOINT (pip install 'freshet[otel]')"
+    )
+
+
 class LogSettings(NamespaceSettings):
     """The event log."""
 
@@ -223,6 +231,7 @@ class ArchiveSettings(SettingsGroup):
 
 GROUPS: tuple[type[SettingsGroup], ...] = (
     HttpSettings,
+    TraceSettings,
     LogSettings,
     StoreSettings,
     EventSettings,

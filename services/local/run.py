@@ -31,6 +31,7 @@ from services.recommender.app import recommender_part
 from services.store.connection import Connection, connect
 from services.store.errors import StoreError
 from services.store.meta import MetaStore
+from services.tracing.open import open_tracer
 
 _FOLLOWER_LOG = logging.getLogger("services.recommender.follow_release")
 _IDENTITY_WAIT_S = 5.0  # a profiler that refuses a store creates none; then everything starts without
@@ -71,6 +72,7 @@ async def _serve(
     *,
     tell_up: Callable[[], None] | None = None,
 ) -> None:
+    tracer = open_tracer(settings, "freshet")
     async with AsyncExitStack() as held:
         event_log = open_log(settings)
         held.push_async_callback(event_log.close)
@@ -92,14 +94,14 @@ async def _serve(
             tell_up=tell_up,
         )
         parts = [
-            ingest_part(settings, event_log, metrics),
-            profiler_part(settings, event_log, metrics, connection=connection),
+            ingest_part(settings, event_log, metrics, tracer=tracer),
+            profiler_part(settings, event_log, metrics, connection=connection, tracer=tracer),
             _identity_part(connection),
-            recommender_part(settings, metrics, connection=connection),
+            recommender_part(settings, metrics, connection=connection, tracer=tracer),
             background.part(),
             shop_part(),
         ]
-        app = create_app("run", settings, metrics, parts)
+        app = create_app("run", settings, metrics, parts, tracer=tracer)
         await held.enter_async_context(app.router.lifespan_context(app))
         server = TunedServer(server_config(app, "warning", lifespan="off"))
         background.server = server

@@ -14,6 +14,7 @@ from services.http.part import Part
 from services.http.raw_route import Router
 from services.http.start import Start
 from services.kernel.metrics import Metrics
+from services.kernel.tracing import Tracer
 from services.log.open import open_log
 from services.log.protocol import EventLog, LogError, Topic
 from services.profiler.catalogue_writer import CatalogueApplier
@@ -29,10 +30,12 @@ from services.profiler.safety import GROUPS
 from services.profiler.settings import ProfilerSettings
 from services.profiler.store_view import StoreView
 from services.profiler.stores import Stores
+from services.profiler.traced import Traces
 from services.profiler.updater import Updater
 from services.release.source import ReleaseSource
 from services.store.connection import Connection, connect
 from services.store.errors import StoreError
+from services.tracing.open import open_tracer
 
 _log = logging.getLogger(__name__)
 _HELD_BODIES = 16  # bodies of the largest size that push holds at once
@@ -51,6 +54,7 @@ class Profiler:
         *,
         fault: Fault = no_fault,
         groups: Mapping[Topic, str] = GROUPS,
+        tracer: Tracer | None = None,
     ) -> None:
         self.settings = settings
         self.connection = connection
@@ -78,6 +82,7 @@ class Profiler:
             metrics=metrics,
             fault=fault,
             worked=self.start.worked,
+            traces=Traces(tracer, settings) if tracer is not None else None,
         )
         events = EventsApplier(log, stores, view, self.follower, updater, groups=groups)
         self._catalogue = CatalogueApplier(
@@ -184,9 +189,10 @@ def profiler_part(
     *,
     connection: Connection,
     fault: Fault = no_fault,
+    tracer: Tracer | None = None,
 ) -> Part:
     """The profiler over a log and a connection that the caller closes."""
-    profiler = Profiler(settings, log, connection, metrics, fault=fault)
+    profiler = Profiler(settings, log, connection, metrics, fault=fault, tracer=tracer)
     router = Router()
     if profiler.intakes:
         bodies = BodyReader(settings.max_body_bytes, settings.max_body_bytes * _HELD_BODIES)
@@ -199,9 +205,10 @@ def profiler_part(
 def create_profiler_app(settings: ProfilerSettings, *, fault: Fault = no_fault) -> App:
     """The profiler alone in its process. `fault` is for tests."""
     metrics = Metrics()
+    tracer = open_tracer(settings, "freshet-profiler")
     log = open_log(settings)
     connection = connect(settings)
-    part = profiler_part(settings, log, metrics, connection=connection, fault=fault)
+    part = profiler_part(settings, log, metrics, connection=connection, fault=fault, tracer=tracer)
 
     @asynccontextmanager
     async def running() -> AsyncIterator[None]:
@@ -220,4 +227,6 @@ def create_profiler_app(settings: ProfilerSettings, *, fault: Fault = no_fault) 
             await connection.close()
             await log.close()
 
-    return create_app("profiler", settings, metrics, [replace(part, running=running)])
+    # A trace begins with who posts, not with each record that a KafkaSource brings.
+    parts = [replace(part, running=running)]
+    return create_app("profiler", settings, metrics, parts, tracer=tracer, begins_traces=False)

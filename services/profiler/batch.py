@@ -40,7 +40,7 @@ class Batch:
         self.subjects = list(dict.fromkeys(work.subject for work in works if not work.poison))
         self.contributions: list[Contribution] = []
         self.letters: list[DeadLetter] = []
-        self.outcomes: Counter[str] = Counter()
+        self.fates: list[str] = []  # of each record: applied, duplicate, old, dead; or none that counts
         self.unlisted: Set[int] = frozenset()  # items touched that are in no catalogue
         self.first_applied: Event | None = None
         self.lines = 0  # applied item lines
@@ -48,6 +48,11 @@ class Batch:
         self._raw: dict[str, bytes | None] = {}
         self._profiles: dict[str, Profile] = {}
         self._changed: dict[str, Profile] = {}
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """How many records had each fate."""
+        return Counter(fate for fate in self.fates if fate)
 
     def item_keys(self) -> set[int]:
         """Items that the batch's events touch."""
@@ -98,11 +103,11 @@ class Batch:
             if work.poison:
                 if above:
                     self.letters.append(DeadLetter(Topic.EVENTS, work.record, work.poison))
-                    self.outcomes["dead"] += 1
+                self.fates.append("dead" if above else "")
                 continue
             profile = self._profiles[work.subject]
             if not is_new(profile, work.position):
-                self.outcomes["old"] += 1
+                self.fates.append("old")
                 continue
             change = self.changes[index]
             made: list[Contribution] = []
@@ -110,11 +115,11 @@ class Batch:
                 made = contributions_of(profile, change, weights, self.rules.ttl_ms)
             if self._apply_one(profile, work, change):
                 self.contributions += made
-                self.outcomes["applied"] += 1
+                self.fates.append("applied")
                 self.first_applied = self.first_applied or work.event
                 self._count_lines(change)
             else:
-                self.outcomes["duplicate"] += 1
+                self.fates.append("duplicate")
             self._changed[work.subject] = profile
 
     def apply_again(self, subject: str) -> None:

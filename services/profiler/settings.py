@@ -10,11 +10,19 @@ from services.kernel.settings import (
     ProfileSettings,
     ReleaseSettings,
     StoreSettings,
+    TraceSettings,
 )
 
 
 class ProfilerSettings(
-    HttpSettings, LogSettings, StoreSettings, EventSettings, ProfileSettings, ReleaseSettings, ProfilerLimits
+    HttpSettings,
+    TraceSettings,
+    LogSettings,
+    StoreSettings,
+    EventSettings,
+    ProfileSettings,
+    ReleaseSettings,
+    ProfilerLimits,
 ):
     """The groups that the profiler needs."""
 

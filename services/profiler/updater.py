@@ -41,6 +41,7 @@ from services.profiler.release_follower import Live, ReleaseFollower
 from services.profiler.settings import ProfilerSettings
 from services.profiler.store_view import StoreView
 from services.profiler.stores import Stores
+from services.profiler.traced import READ, WRITE_AGGREGATES, WRITE_PROFILES, BatchTrace, Traces, noted
 from services.store.aggregates import MAX_ITEMS, MAX_WRITE_BYTES, AggregateWrite
 from services.store.errors import StoreUnavailableError
 from services.store.fence import Fence
@@ -66,7 +67,9 @@ class Updater:
         max_items: int = MAX_ITEMS,
         clock_s: Callable[[], float] = time.time,
         worked: Callable[[], None] = lambda: None,
+        traces: Traces | None = None,
     ) -> None:
+        self._traces = traces
         self._worked = worked
         self._stores = stores
         self._view = view
@@ -109,9 +112,17 @@ class Updater:
 
     async def _apply_some(self, partition: int, works: Sequence[Work]) -> int:
         """Steps 1 to 5 on the first of `works`; answers how many."""
+        trace = self._traces.begin(works) if self._traces is not None else None
+        if trace is None:
+            return await self._apply_first(partition, works, None)
+        with trace:
+            return await self._apply_first(partition, works, trace)
+
+    async def _apply_first(self, partition: int, works: Sequence[Work], trace: BatchTrace | None) -> int:
         # 1.
         live = self._follower.live
-        batch, snapshot = await self._read(partition, works, live)
+        with noted(trace, READ):
+            batch, snapshot = await self._read(partition, works, live)
         self._fault("1.read")
         if snapshot.space is not None and snapshot.space.space_epoch > live.space.epoch:
             await self._follow_space(snapshot.space.space_epoch)
@@ -119,7 +130,8 @@ class Updater:
         cut = batch.cut_after_first_of_block(snapshot.fence)
         if cut < len(works):
             works = works[:cut]
-            batch, snapshot = await self._read(partition, works, live)
+            with noted(trace, READ):
+                batch, snapshot = await self._read(partition, works, live)
         due = await self._prepare(batch, snapshot, live)
         # 2.
         batch.apply(snapshot.fence, self.types)
@@ -127,15 +139,20 @@ class Updater:
         await self._dead_letters.send(batch.letters)
         self._fault("2.dead_letters")
         # 3.
-        if not await self._write_aggregates(partition, batch, snapshot.fence):
+        if not await self._write_aggregates(partition, batch, snapshot.fence, trace):
+            if trace is not None:
+                trace.forget()
             return await self._apply_some(partition, works[: len(works) // 2])
         # 4.
-        await self._write_profiles(batch, due, live)
+        await self._write_profiles(batch, due, live, trace)
         self._fault("4.after_profiles")
         # 5.
         if self._view.is_live:
-            await self._stores.profiles.publish(batch.positions())
+            announced = trace.announce(batch) if trace is not None else {}
+            await self._stores.profiles.publish(batch.positions(), announced)
         self._fault("5.published")
+        if trace is not None:
+            trace.finish(batch)
         if self._untold is not None and batch.first_applied is not None:
             waited_s = max(0.0, self._clock_s() - batch.first_applied.received_at / 1000)
             self._untold.gauge(PROFILER_FIRST_WAIT).set(waited_s)
@@ -173,7 +190,9 @@ class Updater:
                 "release or promote another with `freshet release promote`"
             )
 
-    async def _write_aggregates(self, partition: int, batch: Batch, read: Fence | None) -> bool:
+    async def _write_aggregates(
+        self, partition: int, batch: Batch, read: Fence | None, trace: BatchTrace | None
+    ) -> bool:
         """Step 3. False: the call would be too large, take fewer records."""
         last = batch.works[-1]
         if not is_above(last.position, read):
@@ -192,13 +211,17 @@ class Updater:
             if write.size_bytes > MAX_WRITE_BYTES and len(batch.works) > 1:
                 return False
         self._fault("3.before_aggregates")
-        if not await self._stores.aggregates.write(epoch, partition, write):
+        with noted(trace, WRITE_AGGREGATES):
+            written = await self._stores.aggregates.write(epoch, partition, write)
+        if not written:
             self._conflicts.labels("aggregates").inc()
             raise BatchDroppedError("fence", f"another profiler owns partition {partition}")
         self._fault("3.after_aggregates")
         return True
 
-    async def _write_profiles(self, batch: Batch, registry: dict[int, str], live: Live) -> None:
+    async def _write_profiles(
+        self, batch: Batch, registry: dict[int, str], live: Live, trace: BatchTrace | None
+    ) -> None:
         """Step 4. Raises BatchDroppedError when others keep writing the same subjects."""
         self._fault("4.before_profiles")
         store, epoch = self._stores.profiles, self._view.epoch
@@ -206,9 +229,10 @@ class Updater:
         for _ in range(_PROFILE_ROUNDS_MAX):
             outcomes: list[Outcome] = []
             for part in [writes] if self._fault is no_fault else halves(writes):
-                outcomes += await store.write(
-                    epoch, part, expire_ms=self._settings.expire_ms, registry=registry
-                )
+                with noted(trace, WRITE_PROFILES):
+                    outcomes += await store.write(
+                        epoch, part, expire_ms=self._settings.expire_ms, registry=registry
+                    )
                 self._fault("4.half_of_profiles")
             live.items.registered(registry)
             registry = {}

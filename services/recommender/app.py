@@ -10,12 +10,14 @@ from services.http.app import create_app as create_http_app
 from services.http.part import Part
 from services.http.raw_route import Router
 from services.kernel.metrics import Metrics
+from services.kernel.tracing import Tracer
 from services.recommender.batch_routes import batch_router
 from services.recommender.read_routes import read_router
 from services.recommender.routes import recommend_router
 from services.recommender.settings import RecommenderSettings
 from services.recommender.state import State
 from services.store.connection import Connection
+from services.tracing.open import open_tracer
 
 
 class NotReadyError(Exception):
@@ -23,13 +25,17 @@ class NotReadyError(Exception):
 
 
 def recommender_part(
-    settings: RecommenderSettings, metrics: Metrics, *, connection: Connection | None = None
+    settings: RecommenderSettings,
+    metrics: Metrics,
+    *,
+    connection: Connection | None = None,
+    tracer: Tracer | None = None,
 ) -> Part:
     """The recommender inside an app. A `connection` given is shared with others and not closed here.
 
     To add a part of the state: make it in `State.__init__`, start it in `__aenter__`, stop it in `__aexit__`.
     """
-    state = State(settings, connection=connection, metrics=metrics)
+    state = State(settings, connection=connection, metrics=metrics, tracer=tracer)
     router = Router()
     for routes in (recommend_router(state), batch_router(state), read_router(state)):
         router.routes.extend(routes.routes)
@@ -51,4 +57,6 @@ def recommender_part(
 def create_app(settings: RecommenderSettings) -> App:
     """The recommender alone."""
     metrics = Metrics()
-    return create_http_app("recommender", settings, metrics, [recommender_part(settings, metrics)])
+    tracer = open_tracer(settings, "freshet-recommender")
+    parts = [recommender_part(settings, metrics, tracer=tracer)]
+    return create_http_app("recommender", settings, metrics, parts, tracer=tracer)

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from services.kernel.position import Position
 from services.kernel.profile import Profile
+from services.kernel.tracing import TRACEPARENT, current_span
 from services.recommender.deadline import Deadline, LateError, within
 from services.recommender.live_epoch import LiveEpoch
 from services.recommender.profiles import ProfileReader
@@ -113,6 +114,7 @@ class FreshReader:
                     # 2.
                     found = Read(await self._read(subjects), fresh=False)
                     if _any_reached(found.profiles, after):
+                        _link_span(changes)
                         return found._replace(fresh=True)
                     # 3.
                     foreign = not any(_may_own(profile, after) for profile in found.profiles)
@@ -140,6 +142,14 @@ class FreshReader:
 
 def _any_reached(profiles: list[Profile | None], after: Position) -> bool:
     return any(profile is not None and reached(profile.position, after) for profile in profiles)
+
+
+def _link_span(changes: list[Subscription]) -> None:
+    """The answer to come has to do with the events whose changes were heard of while it waited."""
+    if (span := current_span()) is not None:
+        for change in changes:
+            for trace in change.traces:
+                span.link({TRACEPARENT: trace})
 
 
 def _may_own(profile: Profile | None, after: Position) -> bool:

@@ -22,6 +22,7 @@ from services.recommender.parse_query import from_body, from_parameters, refuse_
 from services.recommender.query import Query, QueryError
 from services.recommender.state import State
 from services.recommender.stream import EventStream
+from services.recommender.traced import tell_answer
 
 T = TypeVar("T")
 
@@ -80,12 +81,14 @@ async def read_beside(read: Callable[[bytes, frozenset[str], Scenarios], T], bod
 
 async def _answered(state: State, query: Query) -> Response:
     state.turns.enter()
+    until = Deadline(state.settings.deadline_ms)
     try:
-        answered = await answer(state, query, Deadline(state.settings.deadline_ms))
+        answered = await answer(state, query, until)
     except QueryError as error:
         raise problem_of(error) from None
     finally:
         state.turns.leave()
+    tell_answer(state.tracer, answered, query, until)
     headers = {"cache-control": "no-store", "server-timing": answered.server_timing}
     return Response(to_json(answered), headers=headers, media_type="application/json")
 

@@ -9,10 +9,17 @@ from services.kernel.settings import (
     RecommenderLimits,
     ReleaseSettings,
     StoreSettings,
+    TraceSettings,
 )
 
 
 class RecommenderSettings(
-    HttpSettings, StoreSettings, EventSettings, ProfileSettings, ReleaseSettings, RecommenderLimits
+    HttpSettings,
+    TraceSettings,
+    StoreSettings,
+    EventSettings,
+    ProfileSettings,
+    ReleaseSettings,
+    RecommenderLimits,
 ):
     """The groups that the recommender needs."""

@@ -21,6 +21,7 @@ from services.kernel.metrics import (
     InUse,
     Metrics,
 )
+from services.kernel.tracing import Tracer
 from services.ranking.catalogue import Binding, Catalogue
 from services.ranking.scenario import Scenario
 from services.ranking.scenario_warnings import columns_to_make
@@ -65,8 +66,10 @@ class State:
         *,
         connection: Connection | None = None,
         metrics: Metrics | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.settings = settings
+        self.tracer = tracer
         self.metrics = metrics or Metrics()
         self.start = Start(self.metrics, "recommender")
         self.tally = Tally(self.metrics, self.start)

@@ -19,6 +19,7 @@ from services.recommender.deadline import Deadline, LateError, within
 from services.recommender.query import Query
 from services.recommender.state import State
 from services.recommender.streamed import Streamed
+from services.recommender.traced import begin_list, end_list
 from services.store.errors import StoreError
 from services.store.trigger import Subscription
 
@@ -70,9 +71,12 @@ async def _events(state: State, query: Query, asked: Callable[[], Query]) -> Asy
         while True:
             # 1. and 2.
             await listening.subscribe()
-            answered = await answer(state, query, Deadline(state.settings.deadline_ms))
+            span = begin_list(state.tracer, listening.take_traces())
+            until = Deadline(state.settings.deadline_ms)
+            answered = await answer(state, query, until)
             event_id = _event_id(answered)
             yield b"id: %b\ndata: %b\n\n" % (event_id.encode(), to_json(answered))
+            end_list(state.tracer, span, answered, query, until)
             # 3.
             while not (changed := await listening.wait(min(HEARTBEAT_S, ends_s - time.monotonic()))):
                 if state.stopping.is_set() or time.monotonic() >= ends_s:
@@ -118,6 +122,14 @@ class _Listening:
                 self._changes[subject] = await within(entering, SUBSCRIBE_S)
             except (StoreError, LateError) as error:
                 log.info("a stream listens to nothing for now: %s", error or "the store is late")
+
+    def take_traces(self) -> list[str]:
+        """The `traceparent` of what was announced since they were taken last, the newest last."""
+        taken: list[str] = []
+        for change in self._changes.values():
+            taken += change.traces
+            change.traces = []
+        return taken
 
     async def wait(self, timeout_s: float) -> bool:
         """True: something may have changed. False: nothing did, or the service stops."""

@@ -19,8 +19,8 @@ from services.store.node import close_link, pack
 class Listener(Protocol):
     """Who wants to know."""
 
-    def hear(self, position: Position | None) -> None:
-        """An announcement, or (None) the possibility of one that was missed."""
+    def hear(self, position: Position | None, trace: str = "") -> None:
+        """An announcement with the `traceparent` behind it, or (None) the possibility of a missed one."""
 
 
 class Channel:
@@ -51,10 +51,10 @@ class Channel:
         self._missed = self.confirmed.is_set() or self._missed
         self.confirmed.clear()
 
-    def tell(self, position: Position | None) -> None:
+    def tell(self, position: Position | None, trace: str = "") -> None:
         """Wake all listeners."""
         for listener in self.listeners:
-            listener.hear(position)
+            listener.hear(position, trace)
 
 
 class Ear:
@@ -118,7 +118,8 @@ class Ear:
         channel = self.channels.get(name)
         if kind == b"smessage":
             if channel is not None:
-                channel.tell(_position(data))
+                place, _, trace = data.partition(b" ")
+                channel.tell(_position(place), trace.decode("latin-1"))
         elif self._replies_due[name] > 0:
             self._replies_due[name] -= 1
             if self._replies_due[name] > 0:

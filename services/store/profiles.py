@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from services.kernel.position import Position
@@ -124,11 +125,18 @@ class ProfileStore:
         replies = await self._connection.pipeline(commands)
         return [_OUTCOMES[letter] for letters in replies[registered:] for letter in letters]
 
-    async def publish(self, changes: Mapping[str, Position]) -> None:
-        """Tell the subscribers of each subject how far its profile has got. One round trip (one a node)."""
+    async def publish(
+        self, changes: Mapping[str, Position], traces: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Tell the subscribers of each subject how far its profile has got. One round trip (one a node).
+
+        `traces` are the `traceparent` of some subjects: what has made the change. They follow a space.
+        """
         await self._connection.pipeline(
             [
                 ("SPUBLISH", self._keys.channel(subject), str(position))
+                if subject not in traces
+                else ("SPUBLISH", self._keys.channel(subject), f"{position} {traces[subject]}")
                 for subject, position in changes.items()
             ]
         )

@@ -17,6 +17,8 @@ from services.store.node import Node
 
 # An open stream costs the recommender far more than its channel does; this only stops a leak.
 MAX_CHANNELS = 20_000
+# A burst of events is one new list, in the trace of the newest; of so many others that trace will tell.
+MAX_TRACES = 8
 # A store that restarts is heard again within a second; one that is gone is not hammered.
 RECONNECT_DELAYS_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 # A link that is dead without a word (a lost NAT entry, a node that froze) is noticed within three of these.
@@ -33,6 +35,7 @@ class Subscription:
     def __init__(self, trigger: Trigger, subject: str) -> None:
         self.subject = subject
         self.position: Position | None = None  # the newest that was announced
+        self.traces: list[str] = []  # `traceparent` of what was announced, the newest last; take them
         self._trigger = trigger
         self._heard = asyncio.Event()
 
@@ -59,8 +62,10 @@ class Subscription:
         self._heard.clear()
         return True
 
-    def hear(self, position: Position | None) -> None:
+    def hear(self, position: Position | None, trace: str = "") -> None:
         """An announcement, or (None) the possibility of one."""
+        if trace:
+            self.traces = [*self.traces[-MAX_TRACES + 1 :], trace]
         if position is not None and (
             self.position is None
             or (position.generation, position.offset) >= (self.position.generation, self.position.offset)

@@ -1,0 +1,1 @@
+"""Traces for who asks for them: OpenTelemetry, sent by OTLP."""
