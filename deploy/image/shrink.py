@@ -25,9 +25,9 @@ import sysconfig
 from pathlib import Path
 
 _SERVERS = {
-    "ingest": ("kernel", "http", "log", "ingest"),
-    "profiler": ("kernel", "http", "log", "store", "release", "profiler"),
-    "recommender": ("kernel", "http", "store", "release", "ranking", "recommender"),
+    "ingest": ("kernel", "http", "log", "tracing", "ingest"),
+    "profiler": ("kernel", "http", "log", "store", "release", "tracing", "profiler"),
+    "recommender": ("kernel", "http", "store", "release", "ranking", "tracing", "recommender"),
 }
 # onnxruntime asks for these for its tools, which convert and quantize models: serving opens none of them.
 _UNUSED_PACKAGES = ("coloredlogs", "flatbuffers", "humanfriendly", "mpmath", "protobuf", "sympy")
