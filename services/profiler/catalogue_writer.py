@@ -70,6 +70,7 @@ class CatalogueApplier:
         self._groups = groups
         self._records = metrics.counter(PROFILER_RECORDS)
         self._conflicts = metrics.counter(PROFILER_CONFLICTS)
+        self._conflicts.labels("catalogue")  # 0 is told before the first one
         self._duration = metrics.histogram(PROFILER_BATCH).labels(self.topic.value)
 
     async def starts(self, partitions: Sequence[int]) -> dict[int, Start]:

@@ -27,6 +27,8 @@ class DeadLetters:
     def __init__(self, producer: Producer, metrics: Metrics) -> None:
         self._producer = producer
         self._dead = metrics.counter(PROFILER_DEAD)
+        for topic in (Topic.EVENTS, Topic.ITEMS):  # 0 is told before the first one
+            self._dead.labels(topic.value)
 
     async def send(self, letters: Sequence[DeadLetter]) -> None:
         """Append all. Raises LogUnavailableError while the log does not take them (call again to retry)."""

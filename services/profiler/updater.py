@@ -92,6 +92,8 @@ class Updater:
         self._freshness = metrics.histogram(PROFILER_FRESHNESS)
         self._untold: Metrics | None = metrics  # of the first event: a gauge made now would say 0
         self._conflicts = metrics.counter(PROFILER_CONFLICTS)
+        for kind in ("profile", "aggregates"):  # 0 is told before the first one
+            self._conflicts.labels(kind)
 
     async def apply(self, partition: int, records: Sequence[Record]) -> None:
         """Apply records of one partition, in log order, whatever part of them is applied already.
