@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
@@ -61,14 +61,24 @@ def default_key() -> str:
 
 
 class FreshetClient:
-    """One Freshet. `patience_s`: how long in a row it may be away before a call gives up."""
+    """One Freshet. `patience_s`: how long in a row it may be away before a call gives up; `waits` is told
+    once when it is."""
 
-    def __init__(self, url: str, key: str, *, patience_s: float = 0.0, connections: int = 16) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        patience_s: float = 0.0,
+        connections: int = 16,
+        waits: Callable[[str], None] | None = None,
+    ) -> None:
         # One name for this machine: how far an import has come is kept by URL.
         self.url = url.rstrip("/").replace("://localhost", "://127.0.0.1")
         self.has_changed = False  # something was taken
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._patience_s = patience_s
+        self._waits = waits
         try:
             self._http = httpx.AsyncClient(
                 base_url=self.url,
@@ -121,6 +131,11 @@ class FreshetClient:
                     f"{self.url} does not answer ({trouble}); is `freshet run` up there? "
                     "--url or FRESHET_PORT names another place"
                 )
+            if self._waits is not None:
+                self._waits(
+                    f"{self.url} does not answer ({trouble}); waiting for it, {self._patience_s:g} s at most"
+                )
+                self._waits = None
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
 

@@ -8,15 +8,19 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from services.cli.client import FreshetClient, data_dir, default_key, default_url
 from services.cli.failure import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_PARTIAL, CommandError
 from services.cli.import_events import EventImport, import_events, preview
-from services.cli.import_items import ItemImport, import_items
+from services.cli.import_items import ItemImport, import_items, preview_items
 from services.cli.mapping import parse_mapping
 from services.cli.output import print_json, print_line, say
 from services.cli.rows import open_rows
 
-_PREVIEW_EVENTS = 3
+_PREVIEW_ROWS = 3
+_REASONS_SHOWN = 3
+_REASONS_READ_BYTES = 16_384  # some ten times as much as three of them need
 _RATED_FROM_S = 0.5  # of shorter runs a rate says nothing
 _EVENTS_KEPT = "what was sent is kept; the same command goes on from there"
 _ITEMS_KEPT = "what was sent is kept; run the same command again, items that are in already do no harm"
@@ -24,7 +28,9 @@ _ITEMS_KEPT = "what was sent is kept; run the same command again, items that are
 
 def events(arguments: argparse.Namespace) -> int:
     """Import events; the same command continues an import that was stopped."""
-    mapping = parse_mapping(arguments.map, arguments.set, arguments.timestamp_unit)
+    mapping = parse_mapping(
+        arguments.map, arguments.set, arguments.timestamp_unit, decimal_comma=arguments.decimal_comma
+    )
     source = open_rows(arguments.file, arguments.format, arguments.delimiter)
     try:
         job = EventImport(
@@ -36,7 +42,7 @@ def events(arguments: argparse.Namespace) -> int:
             quiet=arguments.as_json,
         )
         if arguments.dry_run:
-            print_json(preview(job, _PREVIEW_EVENTS))
+            print_json(preview(job, _PREVIEW_ROWS))
             return EXIT_OK
 
         result = _resumable(arguments, lambda client: import_events(job, client), _EVENTS_KEPT)
@@ -54,7 +60,7 @@ def events(arguments: argparse.Namespace) -> int:
 
 def items(arguments: argparse.Namespace) -> int:
     """Import items; doing it twice is the same as once."""
-    mapping = parse_mapping(arguments.map, arguments.set)
+    mapping = parse_mapping(arguments.map, arguments.set, decimal_comma=arguments.decimal_comma)
     if arguments.force and not arguments.replace:
         raise CommandError("--force is for --replace", 2)
     source = open_rows(arguments.file, arguments.format, arguments.delimiter)
@@ -69,11 +75,18 @@ def items(arguments: argparse.Namespace) -> int:
             force=arguments.force,
             quiet=arguments.as_json,
         )
+        if arguments.dry_run:
+            print_json(preview_items(job, _PREVIEW_ROWS))
+            return EXIT_OK
 
         result = _resumable(arguments, lambda client: import_items(job, client), _ITEMS_KEPT)
     finally:
         source.discard()
-    return _report("items", result, arguments)
+    status = _report("items", result, arguments)
+    if result["properties"] and not arguments.as_json:
+        names = ", ".join(result["properties"])
+        say(f"no field of an item is called {names}: kept as properties (--map title=COLUMN names a field)")
+    return status
 
 
 def client_of(arguments: argparse.Namespace) -> FreshetClient:
@@ -82,6 +95,7 @@ def client_of(arguments: argparse.Namespace) -> FreshetClient:
         arguments.url or default_url(),
         arguments.key if arguments.key is not None else default_key(),
         patience_s=getattr(arguments, "patience_s", 0.0),
+        waits=None if arguments.as_json else say,
     )
 
 
@@ -121,8 +135,19 @@ def _report(what: str, result: dict[str, Any], arguments: argparse.Namespace) ->
     if result["rejected"]:
         were = "was" if result["rejected"] == 1 else "were"
         say(f"{_rows(result['rejected'])} {were} rejected; the reasons stand in {result['rejects_file']}")
+        if not arguments.as_json:
+            for line in _first_reasons(Path(result["rejects_file"])):
+                say(line)
         return EXIT_PARTIAL
     return EXIT_OK
+
+
+def _first_reasons(path: Path) -> list[str]:
+    """The first few lines of a file of rejected rows, for people."""
+    with path.open("rb") as file:
+        *lines, _ = file.read(_REASONS_READ_BYTES).split(b"\n")  # the last is empty, or cut
+    told = [msgspec.json.decode(line) for line in lines[:_REASONS_SHOWN]]
+    return [f"  row {one['row']}: {one['error']}" for one in sorted(told, key=lambda one: one["row"])]
 
 
 def _rows(count: int) -> str:

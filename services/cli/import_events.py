@@ -20,6 +20,7 @@ from services.cli.progress import progress
 from services.cli.refusals import RefusalFile
 from services.cli.rows import Row, RowFile
 from services.cli.upload import ImportMarks, post
+from services.kernel.cells import check_cells
 
 NEEDED = (("user_id", "anonymous_id"), ("event_type",))  # without them no row of a file can be accepted
 
@@ -105,6 +106,7 @@ def parcel_of(
         return Parcel(row.number, "", b"", Refusal(row.number, "unreadable_row", row.error))
     try:
         event = convert(row)
+        check_cells(event)
         event.setdefault("event_id", event_id)
         subject = str(event.get("user_id", event.get("anonymous_id", "")))
         return Parcel(row.number, subject, encode(event))
@@ -113,15 +115,26 @@ def parcel_of(
 
 
 def preview(job: EventImport, count: int) -> list[dict[str, Any]]:
-    """The first events as they would be sent. Raises CommandError for an empty file."""
+    """The first events as they would be sent. Raises CommandError for an empty file, and for the first row
+    that would be refused here."""
     convert = mapper(job.mapping)
     found: list[dict[str, Any]] = []
     for row in job.source.rows():
         if row.values is not None:
             check_columns(job.mapping, job.source.columns, NEEDED)
-            found.append(convert(row))
+            found.append(previewed(row, convert))
         if len(found) == count:
             break
     if not found:
         raise CommandError(f"{job.source.name}: no row could be read")
     return found
+
+
+def previewed(row: Row, convert: Callable[[Row], dict[str, Any]]) -> dict[str, Any]:
+    """One row as it would be sent. Raises CommandError with its number, from 1."""
+    try:
+        event = convert(row)
+        check_cells(event)
+    except ValueError as error:
+        raise CommandError(f"row {row.number + 1}: {error}") from None
+    return event

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ from services.cli.progress import progress
 from services.cli.refusals import RefusalFile
 from services.cli.rows import Row, RowFile
 from services.cli.upload import ImportMarks, post
+from services.kernel.cells import check_cells
 from services.kernel.event_input import ITEM_ID_SPELLINGS
 from services.kernel.item import Item
+from services.kernel.nearest import likely_meant
 
 HIDDEN_SHARE_MAX = 0.2  # more is rather a broken export than a changed assortment
 NEEDED = (ITEM_ID_SPELLINGS,)  # without it no row of a file can be accepted
@@ -53,8 +56,9 @@ async def import_items(job: ItemImport, client: FreshetClient) -> dict[str, Any]
     2. Put every item of the file.
     3. With `replace`, hide (`available: false`) what the file lacks.
 
-    Raises CommandError.
+    `properties` of the figures: columns that no field of an item is called after. Raises CommandError.
     """
+    check_names(job.mapping)
     began_s = time.monotonic()
     hidden: list[str] = []
     if job.replace:
@@ -81,6 +85,7 @@ async def import_items(job: ItemImport, client: FreshetClient) -> dict[str, Any]
         "rejected": marks.state.rejected,
         "rejects_file": str(refusals.path) if marks.state.rejected else None,
         "hidden": len(hidden),
+        "properties": own_columns(job.mapping, job.source.columns),
         "seconds": round(time.monotonic() - began_s, 3),
     }
 
@@ -93,8 +98,9 @@ async def _missing(job: ItemImport, client: FreshetClient) -> list[str]:
         if row.number == 0:
             check_columns(job.mapping, job.source.columns, NEEDED)
         if row.values is not None:
-            found = convert(row)
-            kept.update(str(found[name]) for name in ITEM_ID_SPELLINGS if name in found)
+            with suppress(ValueError):  # such a row is refused, and then said to be
+                found = convert(row)
+                kept.update(str(found[name]) for name in ITEM_ID_SPELLINGS if name in found)
     shown = [entry async for entry in _shown(client)]
     missing = [item_id for item_id in shown if item_id not in kept]
     if len(missing) > HIDDEN_SHARE_MAX * len(shown) and not job.force:
@@ -137,7 +143,51 @@ def _parcels(job: ItemImport) -> Iterator[Parcel]:
     for row in job.source.rows():
         if row.number == 0:
             check_columns(job.mapping, job.source.columns, NEEDED)
-        yield item_parcel(row, convert(row) if row.values is not None else None)
+        if row.values is None:
+            yield item_parcel(row, None)
+            continue
+        try:
+            found = convert(row)
+            check_cells(found)
+        except ValueError as error:
+            yield Parcel(row.number, "", b"", Refusal(row.number, "unreadable_row", str(error)))
+        else:
+            yield item_parcel(row, found)
+
+
+def preview_items(job: ItemImport, count: int) -> list[dict[str, Any]]:
+    """The first items as they would be sent. Raises CommandError for an empty file, and for a row that would
+    be refused here."""
+    check_names(job.mapping)
+    found: list[dict[str, Any]] = []
+    for parcel in _parcels(job):
+        if parcel.refusal is not None:
+            raise CommandError(f"row {parcel.row + 1}: {parcel.refusal.error}")
+        found.append(msgspec.json.decode(parcel.body))
+        if len(found) == count:
+            break
+    if not found:
+        raise CommandError(f"{job.source.name}: has no rows")
+    return found
+
+
+def check_names(mapping: ColumnMapping) -> None:
+    """Raise CommandError where --map or --set name what is nearly a field of an item, but none."""
+    known = _FIELDS | set(ITEM_ID_SPELLINGS)
+    for name in (*mapping.columns, *mapping.constants):
+        meant = None if "." in name or name in known else likely_meant(name, sorted(known))
+        if meant is not None:
+            raise CommandError(
+                f"an item has no {name!r}; did you mean {meant!r}? Properties of your own may have any name: "
+                f"properties.{name}=…"
+            )
+
+
+def own_columns(mapping: ColumnMapping, columns: Sequence[str]) -> list[str]:
+    """Columns that become properties without having been told to; none where rows have no common columns."""
+    known = {*_FIELDS, *ITEM_ID_SPELLINGS, *mapping.columns, *mapping.constants}
+    used = set(mapping.columns.values())
+    return [name for name in columns if name not in used and name.partition(".")[0] not in known]
 
 
 def item_parcel(row: Row, found: dict[str, Any] | None) -> Parcel:

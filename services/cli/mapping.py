@@ -12,7 +12,7 @@ from typing import Any
 
 from services.cli.failure import CommandError
 from services.cli.rows import Row
-from services.kernel.cells import TIMESTAMP_UNITS_MS, place_cell, typed_cell
+from services.kernel.cells import TIMESTAMP_UNITS_MS, place_cell, typed_cell, without_decimal_comma
 
 _SEPARATORS = (";", "\t", "|", ",")  # of CSV files that were read with another one
 
@@ -24,14 +24,20 @@ class ColumnMapping:
     columns: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
     timestamp_unit: str | None = None
+    decimal_comma: bool = False
 
     def identity(self) -> list[Any]:
         """What distinguishes this mapping from another one, as plain JSON."""
-        return [sorted(self.columns.items()), sorted(self.constants.items(), key=str), self.timestamp_unit]
+        said = [sorted(self.columns.items()), sorted(self.constants.items(), key=str), self.timestamp_unit]
+        return [*said, "decimal comma"] if self.decimal_comma else said
 
 
 def parse_mapping(
-    columns: Sequence[str], constants: Sequence[str], timestamp_unit: str | None = None
+    columns: Sequence[str],
+    constants: Sequence[str],
+    timestamp_unit: str | None = None,
+    *,
+    decimal_comma: bool = False,
 ) -> ColumnMapping:
     """The mapping behind `--map name=column` and `--set name=value`. Raises CommandError."""
     return ColumnMapping(
@@ -41,6 +47,7 @@ def parse_mapping(
             for name, value in (_pair(t, "--set", "event_type=view") for t in constants)
         },
         timestamp_unit,
+        decimal_comma,
     )
 
 
@@ -63,7 +70,8 @@ def mapper(mapping: ColumnMapping) -> Callable[[Row], dict[str, Any]]:
         for column, value in (row.values or {}).items():
             for ours in names_of(column):
                 if value is not None and ours not in mapping.constants:
-                    place_cell(found, ours, typed_cell(ours, value, factor))
+                    cell = without_decimal_comma(ours, value) if mapping.decimal_comma else value
+                    place_cell(found, ours, typed_cell(ours, cell, factor))
         for ours, value in mapping.constants.items():
             place_cell(found, ours, value)
         return found

@@ -143,7 +143,6 @@ def _events(commands: Any) -> None:
         action="store_true",
         help="forget how far an earlier import of this file came; what it sent counts again",
     )
-    load.add_argument("--dry-run", action="store_true", help="show the first events as they would be sent")
     export = add_command(events, "export", "export:export", "write the events of the log to Parquet files")
     export.epilog = _EXPORT_EPILOG
     export.add_argument("--to", required=True, metavar="URL", help="a folder: a path, s3://…, gs://…, …")

@@ -31,6 +31,12 @@ def file_flags(command: argparse.ArgumentParser) -> None:
     command.add_argument("--format", choices=("csv", "tsv", "ndjson", "parquet"), help="default: by the name")
     command.add_argument("--delimiter", metavar="CHARACTER", help="of a CSV file (default ,)")
     mapping_flags(command)
+    command.add_argument(
+        "--decimal-comma", action="store_true", help="prices and other numbers are written 1.234,50"
+    )
+    command.add_argument(
+        "--dry-run", action="store_true", help="show the first rows as they would be sent, and send nothing"
+    )
     command.add_argument("--rejects", metavar="FILE", help="where rejected rows are listed with reasons")
     command.add_argument(
         "--patience-s",

@@ -20,13 +20,15 @@ TIMESTAMP_UNITS_MS: Final[Mapping[str, float]] = MappingProxyType(
 )
 _MILLISECONDS_FROM: Final = 10**11  # smaller numbers are read as seconds (kernel/timestamps.py)
 _TIMES = frozenset({"timestamp", "published_at", "expires_at"})
-_NUMBERS = _TIMES | {"value", "price", "list_price", "quantity", "rating", "progress", "group_order"}
+_AMOUNTS = frozenset({"value", "price", "list_price", "quantity", "rating", "progress", "group_order"})
+_NUMBERS = _TIMES | _AMOUNTS
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _BOOLEAN_NAMES = frozenset({"available"})
 # Text in these is JSON when it looks like it: a list of order lines, an object of properties.
 _JSON_OPENINGS = ("[", "{")
 _LIST_NAMES = frozenset({"categories", "tags", "image_urls"})
 _LIST_SEPARATOR = "|"
+_SHOWN_CHARS: Final = 40  # of a cell in an error; a cell may hold a megabyte
 
 
 def place_cell(found: dict[str, Any], name: str, value: Any) -> None:
@@ -67,6 +69,25 @@ def typed_cell(name: str, value: Any, factor: float | None = None) -> Any:
     if factor is not None and name == "timestamp" and isinstance(value, int | float):
         return _said_ms(int(value * factor))
     return value
+
+
+def without_decimal_comma(name: str, value: Any) -> Any:
+    """`1.234,50` under the name of a number as `1234.50`; anything else as it is."""
+    if name in _AMOUNTS and isinstance(value, str):
+        return value.replace(".", "").replace(",", ".")
+    return value
+
+
+def check_cells(found: Mapping[str, Any]) -> None:
+    """Raise ValueError, with what to write instead, where text stayed that must be a number or yes or no."""
+    for name, value in found.items():
+        if not isinstance(value, str):
+            continue
+        if name in _AMOUNTS:
+            comma = "; --decimal-comma reads 4,50" if "," in value else ""
+            raise ValueError(f"{name} is {value[:_SHOWN_CHARS]!r}; write a number such as 4.50{comma}")
+        if name in _BOOLEAN_NAMES:
+            raise ValueError(f"{name} is {value[:_SHOWN_CHARS]!r}; write yes or no, true or false, 1 or 0")
 
 
 def _said_ms(time_ms: int) -> int | str:

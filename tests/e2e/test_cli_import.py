@@ -179,6 +179,14 @@ def test_rejected_rows_are_listed_with_reasons(shop: FreshetProcess, tmp_path: P
             ["events", "import", "{file}", *MAPPING, "--url", "http://127.0.0.1:1", "--patience-s", "0"],
             "FRESHET_PORT",
         ),
+        (
+            ["events", "import", "{file}", *MAPPING, "--url", "http://127.0.0.1:1", "--patience-s", "0.3"],
+            "waiting for it, 0.3 s at most",
+        ),
+        (
+            ["items", "import", "{file}", "--map", "item_id=sku", "--map", "titel=who"],
+            "did you mean 'title'?",
+        ),
         (["events", "import", "{file}", *MAPPING, "--url", "localhost", "--patience-s", "0"], "http://"),
         (["items", "import", "{file}", "--force"], "--replace"),
         (["items", "import", "{file}", "--map", "sku"], "name=value"),

@@ -16,9 +16,10 @@ import pytest
 
 from services.cli.failure import CommandError
 from services.cli.import_events import NEEDED as EVENT_NAMES
-from services.cli.import_items import item_parcel
+from services.cli.import_items import check_names, item_parcel, own_columns
 from services.cli.mapping import check_columns, mapper, parse_mapping
 from services.cli.rows import MAX_LINE_BYTES, Row, open_rows
+from services.kernel.cells import check_cells
 
 RECORDS: list[dict[str, Any]] = [
     {"user_id": "u1", "item_id": "käse, weich", "event_type": "view", "timestamp": 1700000000},
@@ -223,3 +224,41 @@ def test_an_items_own_columns_become_properties() -> None:
         "categories": ["A > B"],
         "properties": {"colour": "red", "x": 1},
     }
+
+
+def test_a_decimal_comma_is_read_where_it_is_said() -> None:
+    values = {"price": "1.234,50", "title": "Tea, loose", "quantity": "2"}
+    plain, said = parse_mapping((), ()), parse_mapping((), (), decimal_comma=True)
+    assert mapper(said)(Row(0, values)) == {"price": 1234.5, "title": "Tea, loose", "quantity": 2}
+    assert plain.identity() != said.identity(), "another reading makes other events"
+    with pytest.raises(ValueError, match=r"price is '1\.234,50'.*--decimal-comma"):
+        check_cells(mapper(plain)(Row(0, values)))
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ({"price": "EUR 4.50"}, "write a number such as 4.50$"),
+        ({"quantity": "x" * 1000}, "^.{0,100}$"),
+        ({"available": "ja"}, "available is 'ja'; write yes or no"),
+        ({"price": 4.5, "available": True, "title": "4,50", "timestamp": "2026-01-31"}, None),
+    ],
+)
+def test_text_in_the_place_of_a_number_says_what_to_write(found: dict[str, Any], told: str | None) -> None:
+    if told is None:
+        check_cells(found)
+    else:
+        with pytest.raises(ValueError, match=told):
+            check_cells(found)
+
+
+def test_what_is_nearly_a_field_of_an_item_is_asked_about() -> None:
+    for flags, constants in ((["titel=name"], []), ([], ["currancy=EUR"])):
+        with pytest.raises(CommandError, match=r"did you mean '(title|currency)'\?.*properties\."):
+            check_names(parse_mapping(flags, constants))
+    check_names(parse_mapping(["item_id=sku", "title=name", "colour=farbe", "properties.titel=name"], []))
+
+
+def test_columns_that_nobody_mapped_are_named() -> None:
+    columns = ("sku", "name", "dept", "price", "properties.size")
+    assert own_columns(parse_mapping(["item_id=sku", "title=name"], []), columns) == ["dept"]
