@@ -6,6 +6,7 @@
    enforces), and packages that others ask for but that nothing of this service imports.
 2. Files that are there for developers: tests, headers, stubs, sources of extensions; of shared objects, the
    symbols for debuggers. Licences stay.
+   The files of /docs stay gzipped, as services/http/docs_page.py sends them.
 3. Bytecode of all modules that the service imports, now or later, those of the standard library too: official
    Python images carry none. It is believed unchecked, since nothing changes in an image. In servers, modules
    of others leave their sources behind, a quarter of the image: tracebacks name file, function and line.
@@ -14,6 +15,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import importlib
 import importlib.metadata
 import pkgutil
@@ -49,6 +51,8 @@ _UNUSED_FOLDERS = (
 _UNUSED_IN_SERVERS = ("numpy/random",)
 # What nothing in our rooms imports by name, but a library when the first request comes.
 _LATE = ("anyio._backends._asyncio", "uvloop", "encodings.idna", "multiprocessing.util")
+_PAGE = "fastapi_offline/static"
+_PAGE_FILES = ("swagger-ui-bundle.js", "swagger-ui.css")
 _TEST_EXTENSIONS = (
     "_simd.",
     "_multiarray_tests.",
@@ -75,6 +79,7 @@ def main(service: str) -> None:
             _uninstall(name)
         for folder in _UNUSED_IN_SERVERS:
             shutil.rmtree(packages / folder, ignore_errors=True)
+        _pack_page(packages / _PAGE)
     for folder in _UNUSED_FOLDERS:  # 2
         shutil.rmtree(packages / folder, ignore_errors=True)
     for path in sorted(packages.rglob("*")):
@@ -85,6 +90,15 @@ def main(service: str) -> None:
     sizes.append(_size_mb(packages))
     told = "{:.1f} MB installed, {:.1f} MB kept, {:.1f} MB with bytecode".format(*sizes)
     sys.stderr.write(f"{service}: {told}; {compiled} modules compiled\n")
+
+
+def _pack_page(folder: Path) -> None:
+    """What the page loads, gzipped; its icon as it is. The package's other page is nobody's."""
+    for path in sorted(folder.iterdir()):
+        if path.name in _PAGE_FILES:
+            path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 9, mtime=0))
+        if path.suffix != ".png":
+            path.unlink()
 
 
 def _uninstall(name: str) -> None:

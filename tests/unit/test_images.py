@@ -15,6 +15,7 @@ import pytest
 import yaml
 from starlette.routing import Route
 
+from services.http.docs_page import description_routes
 from services.http.keys import GA4_PATH, SEGMENT_PATHS
 from services.ingest.app import create_ingest_app
 from services.ingest.settings import IngestSettings
@@ -192,3 +193,14 @@ def test_compose_binds_loopback_limits_memory_and_stays_inside_the_project() -> 
         for volume in service.get("volumes", ()):
             source = volume.split(":")[0]
             assert source in COMPOSE["volumes"] or (source.startswith("./deploy/") and volume.endswith(":ro"))
+
+
+def test_the_gateway_s_page_of_calls_loads_what_the_recommender_serves_and_nothing_else() -> None:
+    page = (ROOT / "deploy/gateway/docs.html").read_text()
+    assert "://" not in page
+    served = {route.path for route in description_routes(dict)}
+    assert set(re.findall(r'(?:href|src)="(/docs/[^"]+)"', page)) == {
+        path for path in served if path.startswith("/docs/")
+    }
+    described = set(re.findall(r'data-url="/openapi/(\w+)\.json"', page))
+    assert described == set(re.findall(r"location = /openapi/(\w+)\.json", GATEWAY))
