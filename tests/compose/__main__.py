@@ -2,12 +2,14 @@
 
 1. `docker compose up --build --wait`; the README's calls.
 2. An event posted is in the next answer; ids arrive as they were sent; strangers are turned away.
+   The shop's pages are served, a click in them changes the list over the stream, /pipeline sees each service.
 3. No container is root, writes to its image, or has an installer.
 4. A second `up` changes nothing.
 5. One container after another is killed (SIGKILL) while somebody posts: acknowledged means counted once.
-6. Stopped and started again, with keys this time: all is there, and nobody gets in without a key.
-7. Prometheus, where its image is to be had, sees every service, has the alerts, and parses the dashboards'
-   expressions; its promtool runs the alerts on the hours made up for them.
+6. Stopped and started again, with keys this time: all is there, and nobody gets in without a key, but for the
+   shop's pages, which ask for one.
+7. Prometheus, where its image is to be had, sees every service and has the alerts, of which none fires; its
+   promtool runs them on the hours made up for them. Every expression of the dashboards answers under load.
 Taken down at the end, whatever happened.
 """
 
@@ -25,6 +27,7 @@ from typing import Any
 from services.kernel.settings import LogSettings
 from services.log.open import open_log
 from services.log.protocol import Topic
+from tests.compose import dashboards, page
 from tests.compose.images import SERVICES, VERSION, size_over_base
 from tests.compose.posting import Poster
 from tests.compose.stack import ROOT, Stack, StepError, check, docker, note, step, wait_until
@@ -91,6 +94,18 @@ def through_the_gateway(stack: Stack) -> None:
         check(status == 403, f"{header}: {status} {body}", "gateway")
     status, body = stack.call("POST", "/events", {"user_id": "x" * (1 << 20)})
     check((status, body["code"]) == (413, "body_too_large"), f"a large body: {status} {body}", "gateway")
+
+
+def shop_page(stack: Stack, timings: dict[str, float]) -> None:
+    """The demo shop, for whoever is let in at this moment."""
+    keys = ", with keys" if stack.keys else ""
+    with step(f"the shop's pages{keys}", timings):
+        count = page.served(stack)
+        page.metered(stack)
+        page.described(stack)
+        page.clicked(stack)
+        is_clicked = page.in_a_browser(stack)
+    note(f"          {count} files as `freshet run` has them{'; clicked in Chromium' if is_clicked else ''}")
 
 
 def from_this_machine(stack: Stack) -> None:
@@ -190,6 +205,18 @@ def monitored(stack: Stack) -> None:
     promtool("test", "rules", f"/rules/{ALERTS.stem}_test.yml")
 
 
+def woken(stack: Stack) -> None:
+    """A profiler that starts while an event waits for it: what the panels of cold starts are for."""
+    stack.compose("stop", "profiler")
+    status, posted = stack.call(
+        "POST", "/events", {"user_id": "u_woke", "event_type": "view", "item_id": "p_1"}
+    )
+    check(status == 202, f"POST /events: {status} {posted}", "ingest")
+    stack.compose("start", "profiler")
+    for name in ('freshet_start_seconds{service="profiler",step="work"}', "first_event_wait_seconds "):
+        wait_until(name, lambda name=name: name in str(stack.call("GET", "/metrics/profiler")[1]), "profiler")
+
+
 def promtool(*words: str, told: str = "") -> None:
     """Prometheus' own tool, with `told` on its standard input and the rules' folder at /rules."""
     mounted = f"{ALERTS.parent}:/rules:ro"
@@ -214,6 +241,7 @@ def run(stack: Stack, timings: dict[str, float]) -> None:
     with step("through the gateway", timings):
         through_the_gateway(stack)
         from_this_machine(stack)
+    shop_page(stack, timings)
     with step("read-only, no root, no rights, no installer", timings):  # 3
         locked_down(stack)
     before = kept(stack)
@@ -233,6 +261,7 @@ def run(stack: Stack, timings: dict[str, float]) -> None:
         with_keys(stack)
         poster.verify()
         check(kept(stack) == before, f"{before} became {kept(stack)}", "profiler", "valkey")
+    shop_page(stack, timings)
     if subprocess.run(
         ["docker", "image", "inspect", _PROMETHEUS], capture_output=True, check=False
     ).returncode:
@@ -240,6 +269,10 @@ def run(stack: Stack, timings: dict[str, float]) -> None:
     else:
         with step("Prometheus", timings):  # 7
             monitored(stack)
+        with step("dashboards", timings):
+            woken(stack)
+            dashboards.panels_answer(stack)
+            dashboards.nothing_fires(stack)
 
 
 def main() -> int:
