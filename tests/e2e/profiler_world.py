@@ -183,12 +183,14 @@ class World:
         *,
         fault: Fault = no_fault,
         groups: dict[Topic, str] | None = None,
+        metrics: Metrics | None = None,
         **changed: Any,
     ) -> AsyncIterator[Profiler]:
         """A running profiler, stopped cleanly at the end."""
         settings = self.settings(database, **changed)
         log, connection = open_log(settings), connect(settings)
-        profiler = Profiler(settings, log, connection, Metrics(), fault=fault, groups=groups or GROUPS)
+        metrics = metrics or Metrics()
+        profiler = Profiler(settings, log, connection, metrics, fault=fault, groups=groups or GROUPS)
         try:
             async with profiler.running():
                 yield profiler

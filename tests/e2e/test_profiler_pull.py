@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 
 from services.kernel.event import Event
 from services.kernel.ids import item_key
+from services.kernel.metrics import Metrics
 from services.log.protocol import Draft, Topic
 from services.store.connection import connect
 from services.store.profiles import ProfileStore
@@ -23,6 +25,9 @@ from tests.e2e.profiler_world import (
     shop,
     until,
 )
+
+WAIT = "freshet_profiler_first_event_wait_seconds"
+WORK = 'freshet_start_seconds{service="profiler",step="work"}'
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +75,33 @@ def test_an_event_changes_profile_aggregates_and_registry(world: World) -> None:
         assert names == {item_key("nowhere"): "nowhere"}
         assert sum(len(value) for name, value in found.items() if name.endswith(":covis")) == 3
         assert sum(len(value) // 2 for name, value in found.items() if name.endswith(":trend")) == 3
+
+    asyncio.run(scenario())
+
+
+def test_a_profiler_tells_how_long_the_first_event_had_waited_for_it(world: World) -> None:
+    async def told(*events: Event) -> dict[str, float]:
+        """What is left on the log or comes: samples without labels, and the steps of the start."""
+        metrics = Metrics()
+        async with world.profiler(metrics=metrics, commit_delay_ms=0):
+            await world.caught_up()
+            for event in events:
+                await world.publish_events([event])
+                await world.caught_up()
+        found = dict(
+            line.split(" ") for line in metrics.exposition().decode().split("\n") if line[:1] not in "#"
+        )
+        return {name: float(value) for name, value in found.items()}
+
+    async def scenario() -> None:
+        await world.publish_events([view(0, "p1")])
+        at_least_s = time.time() - NOW_MS / 1000
+        first = await told(view(1, "p2"))
+        assert at_least_s <= first[WAIT] <= time.time() - NOW_MS / 1000, "not the second one's"
+        assert {'freshet_start_seconds{service="profiler",step="log"}', WORK} <= first.keys()
+        nothing = await told()
+        assert not {WAIT, WORK} & nothing.keys(), "nobody waited"
+        assert (await told(view(3600, "p3")))[WAIT] < first[WAIT]
 
     asyncio.run(scenario())
 
