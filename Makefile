@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BENCHES := $(subst _,-,$(patsubst benchmarks/%.py,bench-%,$(filter-out benchmarks/_%,$(wildcard benchmarks/[a-z]*.py))))
 
-.PHONY: help images constraints test-compose run train evaluate test check check-deploy check-cluster test-cluster format bench chaos clients clean $(BENCHES)
+.PHONY: help api images constraints test-compose run train evaluate test check check-deploy check-cluster test-cluster format bench chaos clients clean $(BENCHES)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ check-cluster: $(VENV)/.dev ## a real API server's verdict on every manifest (KU
 
 test-cluster: $(VENV)/.dev ## run it on a cluster with Knative and KEDA: see docs/OPERATIONS.md
 	@$(BIN)/python -m tests.cluster $(ARGS)
+
+api: $(VENV)/.dev ## docs/API.md and docs/openapi.json, from what the services say of themselves
+	@$(BIN)/python -m tools.make_api_reference
 
 format: $(VENV)/.dev ## put the code in shape
 	@$(BIN)/ruff format .

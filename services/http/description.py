@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from services.http.documentation import BODY_PROBLEMS, problem
 from services.http.keys import GA4_PATH, OPEN_PATHS, WRITE_PATHS
@@ -104,6 +104,7 @@ _SAYS_OF_BODIES: Final = {
     415: "The body is in a form that is not read here.",
     503: "Too much at once; try again after `Retry-After`.",
 }
+_METHODS: Final = ("get", "post", "put", "patch", "delete")
 _NAMES: Final = {
     401: "Unauthorized",
     403: "Forbidden",
@@ -130,9 +131,13 @@ def schema_of(title: str, version: str, routes: Iterable[BaseRoute]) -> dict[str
     3. Give each type a name of its own, once.
     """
     described = FastAPI()
+    order: list[str] = []
+    told: dict[str, dict[str, Any]] = {}
     for route in routes:
         if isinstance(route, RawRoute) and route.include_in_schema:
-            _describe(described, route)  # 1
+            calls = _calls_of(route)  # 1
+            order += calls
+            told |= _describe(described, route, calls)
     document = get_openapi(
         title=title.removesuffix(" run"),
         version=version,
@@ -142,12 +147,10 @@ def schema_of(title: str, version: str, routes: Iterable[BaseRoute]) -> dict[str
         servers=deepcopy(SERVERS),
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    places = {name: place for place, name in enumerate(TAGS)}
-
-    def place_of(entry: tuple[str, dict[str, Any]]) -> int:
-        return min(places[tag] for operation in entry[1].values() for tag in operation["tags"])
-
-    document["paths"] = dict(sorted(document["paths"].items(), key=place_of))  # 2
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            operation.update(told[f"{method.upper()} {path}"])
+    document["paths"] = _in_order(document["paths"], order)  # 2
     used = {
         tag for path in document["paths"].values() for operation in path.values() for tag in operation["tags"]
     }
@@ -164,10 +167,21 @@ def schema_of(title: str, version: str, routes: Iterable[BaseRoute]) -> dict[str
     return document
 
 
-def _describe(described: FastAPI, route: RawRoute) -> None:
-    calls: dict[str, Any] = import_module(route.described_in).CALLS
+def _calls_of(route: RawRoute) -> dict[str, dict[str, Any]]:
+    """All calls of its service, in the order in which they are told."""
+    calls: dict[str, dict[str, Any]] = import_module(route.described_in).CALLS
+    return calls
+
+
+def _describe(
+    described: FastAPI, route: RawRoute, calls: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Take the route into `described`. What is told of it beside its names, by call, is kept from FastAPI: it
+    would leave nulls out of examples."""
+    found = {}
     for method in sorted(route.methods or ()):
-        told = deepcopy(calls[f"{method} {_template(route)}"])
+        call = f"{method} {route.path_format}"
+        told = deepcopy(calls[call])
         told["security"] = _security_of(method, route.path)
         told["responses"] = _responses_of(told)
         described.add_api_route(
@@ -178,14 +192,28 @@ def _describe(described: FastAPI, route: RawRoute) -> None:
             summary=told.pop("summary"),
             description=told.pop("description"),
             tags=told.pop("tags"),
-            status_code=int(next(iter(told["responses"]))),
-            response_class=Response,  # without a media type: what is told is all there is
-            openapi_extra=told,
+        )
+        found[call] = told
+    return found
+
+
+def _in_order(paths: dict[str, Any], calls: list[str]) -> dict[str, Any]:
+    """By group; in a group what reads comes first, then as the services tell it."""
+    groups, places = list(TAGS), {call: place for place, call in reversed(list(enumerate(calls)))}
+
+    def place_of(path: str) -> tuple[int, bool, int]:
+        operations = paths[path]
+        group = min(groups.index(operation["tags"][0]) for operation in operations.values())
+        return (
+            group,
+            "get" not in operations,
+            min(places[f"{method.upper()} {path}"] for method in operations),
         )
 
-
-def _template(route: Route) -> str:
-    return route.path_format
+    return {
+        path: {method: paths[path][method] for method in _METHODS if method in paths[path]}
+        for path in sorted(paths, key=place_of)
+    }
 
 
 def _security_of(method: str, path: str) -> list[dict[str, list[str]]]:

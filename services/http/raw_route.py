@@ -18,7 +18,7 @@ Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class RawRoute(Route):
-    """The endpoint is called with the request and nothing else. `described_in` is the module whose `CALLS` say
+    """The endpoint is called with the request, nothing else. `described_in` is the module whose `CALLS` say
     what it takes and answers; it is imported when somebody asks for that. Empty: it is in no description.
     """
 

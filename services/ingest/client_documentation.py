@@ -171,6 +171,11 @@ _OBJECT: Final = {
         "invalid_json": "JSON is malformed: invalid character (byte 11); check quotes, commas and brackets",
     },
 }
+_BAD_KEY: Final = {
+    "key_in_body": "writeKey takes write keys only (pages show it); send it as `Authorization: Bearer "
+    "KEY`, as "
+    "`X-API-Key: KEY` or as the user name of Basic"
+}
 _TOO_MANY: Final = {
     "too_many_of_one_user": "a batch takes at most 128 events of one user, so that none counts twice when "
     "it is sent again; make the client's batches smaller (upload_size in Python, flushAt in JavaScript)"
@@ -213,6 +218,7 @@ def _segment(name: str, summary: str, says: str, *, batch: bool = False, **examp
                 success=False,
                 message="the same as `detail`",
             ),
+            **problem(401, "The key is missing, or not one of this service's.", _BAD_KEY, _REFUSED),
             "413": None,  # Segment's clients know 400
             **problem(503, "The log is away or full. The clients send the same again.", NO_LOG),
         },

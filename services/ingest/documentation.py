@@ -254,6 +254,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
             _ONE_ITEM,
             {
                 **NO_BODY_ITEM,
+                "item_too_large": "the patch is larger than 65536 bytes; shorten its texts",
                 "empty_patch": "the patch changes nothing; the fields are title, description, …",
             },
         ),

@@ -29,7 +29,7 @@ NO_EVENT: Final = {
     "too_many_of_one_user": "a request takes at most 128 events of one user; send more later",
     "record_too_large": "the record has … bytes; the event log takes … at most",
     "not_an_object": f"an event is a JSON object such as {_SAMPLE}, not a string",
-    "invalid_cloudevent": "a CloudEvent needs …",
+    "invalid_cloudevent": "the CloudEvent has no data; put the event's fields there",
     "nothing_accepted": "none of the 2 entries could be accepted; the first: user_id (or anonymous_id) is "
     "missing; "
     f"a small event is {_SAMPLE}",

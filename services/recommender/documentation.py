@@ -84,7 +84,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "summary": "Recommend, live",
         "description": "Server-sent events: a list at once, and a fresh one as soon as the profile "
         "changes. A stream ends after some minutes (FRESHET_STREAM_MAX_S); browsers connect again by "
-        "themselves. This page waits for the end: try it with `curl -N`.",
+        "themselves. The page at /docs waits for the end: try it with `curl -N`.",
         "tags": ["recommendations"],
         "parameters": [_USER, *RECOMMEND_PARAMETERS],
         "responses": {

@@ -117,7 +117,7 @@ _FACTS: Final[dict[str, Schema]] = {
     "fresh": of("boolean", "whether `after` was reached, and the profile could be read"),
 }
 LIST: Final = record(
-    "Recommendations", "A list", {**_LIST, **_FACTS}, *_ALWAYS, *_FACTS, additionalProperties=False
+    "RecommendedList", "A list", {**_LIST, **_FACTS}, *_ALWAYS, *_FACTS, additionalProperties=False
 )
 _ROW_ANSWER: Final = record(
     "RowOfPage",

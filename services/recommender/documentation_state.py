@@ -33,7 +33,7 @@ _SCENARIO: Final = record(
     "*",
 )
 SCENARIOS: Final = record(
-    "Scenarios",
+    "ScenarioList",
     "The lists there are, and what they may be made of",
     {
         "all": _ALL,
@@ -132,7 +132,7 @@ _LOADED: Final = record(
     "*",
 )
 RELEASES: Final = record(
-    "Releases",
+    "ReleaseList",
     "which model answers, and which could not",
     {
         "live": of(_NULL_TEXT, "the name that was promoted"),

@@ -12,11 +12,17 @@ from urllib.parse import quote, urlencode
 from urllib.request import urlopen
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from services.http.documentation import NO_JSON as NO_JSON_CODES
+from tests.e2e.api_mistakes import MISTAKES, NOT_PROVOKED
 from tests.e2e.running import FreshetProcess
 
 STREAM = "/recommend/{user_id}/stream"
-PAGE = (Path(__file__).resolve().parents[2] / "docs/RECOMMEND.md").read_text()
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = (DOCS / "RECOMMEND.md").read_text()
+EDGE = {"invalid_gzip", "unsupported_encoding", "body_too_large", "foreign_host", "foreign_origin"}
+LIKE_IT = {"invalid_json"}
 
 
 class Call(NamedTuple):
@@ -124,6 +130,106 @@ def test_the_stream_of_the_docs(demo_shop: FreshetProcess, schema: dict[str, Any
     with urlopen(url, timeout=60) as stream:
         data = next(line for line in stream if line.startswith(b"data: "))
     assert len(json.loads(data[6:])["items"]) == 3
+
+
+def test_the_page_describes_what_the_reference_does(schema: dict[str, Any]) -> None:
+    committed = json.loads((DOCS / "openapi.json").read_text())
+    assert schema == committed, "make api"
+
+
+def test_every_answer_is_of_the_type_told(demo_shop: FreshetProcess, schema: dict[str, Any]) -> None:
+    checked = set()
+    asked = [Call("GET", "/users/u_2153/profile"), *reads(schema), *every_body(schema)]
+    for call in asked:
+        status, content = demo_shop.call(*call)
+        template, operation = documented(schema, call)
+        told = resolved(schema, operation["responses"][str(status)])
+        for media_type, part in told.get("content", {}).items():
+            if media_type != "application/json":
+                continue
+            whole = {**part["schema"], "components": schema["components"]}
+            for error in Draft202012Validator(whole).iter_errors(content):
+                pytest.fail(f"{call}: {error.json_path}: {error.message[:300]}")
+            checked.add((call.method, template))
+    assert len(checked) > 20
+
+
+def every_body(schema: dict[str, Any]) -> Iterator[Call]:
+    """Every example of a body, in the order of the page."""
+    for template, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+                for example in content["examples"].values():
+                    value = example["value"] if "json" in media_type else example["value"].encode()
+                    yield Call(method.upper(), path_of(template, operation), value)
+
+
+def documented(schema: dict[str, Any], call: Call) -> tuple[str, dict[str, Any]]:
+    """The call of the page that this is."""
+    path = call.path.partition("?")[0]
+    for template, methods in schema["paths"].items():
+        operation = methods.get(call.method.lower())
+        if operation is not None and path in {template, path_of(template, operation)}:
+            return template, operation
+    for template, methods in schema["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path) and call.method.lower() in methods:
+            return template, methods[call.method.lower()]
+    raise AssertionError(call)
+
+
+def told_codes(schema: dict[str, Any], call: str) -> dict[str, tuple[int, str]]:
+    """Code -> (status, detail) of every problem that the page has for this call."""
+    method, path = call.split(" ")
+    found = {}
+    for response in schema["paths"][path][method.lower()]["responses"].values():
+        for content in resolved(schema, response).get("content", {}).values():
+            for code, example in content.get("examples", {}).items():
+                found[code] = (example["value"]["status"], example["value"]["detail"])
+    return found
+
+
+def test_every_mistake_is_answered_as_told(demo_shop: FreshetProcess, schema: dict[str, Any]) -> None:
+    for mistake in MISTAKES:
+        told = told_codes(schema, mistake.call)
+        assert mistake.code in told, mistake
+        method = mistake.call.partition(" ")[0]
+        status, problem = demo_shop.call(method, mistake.path, mistake.body, mistake.headers)
+        assert (status, problem["code"]) == (told[mistake.code][0], mistake.code), (mistake, problem)
+        detail = told[mistake.code][1]
+        if mistake.code not in LIKE_IT:  # its numbers are those of another body
+            pattern = ".*".join(map(re.escape, detail.split("…")))
+            assert re.fullmatch(pattern, problem["detail"], re.DOTALL), (mistake, problem["detail"], detail)
+
+
+def test_every_problem_told_is_provoked_somewhere(schema: dict[str, Any]) -> None:
+    provoked = {(mistake.call, mistake.code) for mistake in MISTAKES}
+    of_the_edge = {code for call, code in provoked if code in EDGE}
+    for path, methods in schema["paths"].items():
+        for method in methods:
+            call = f"{method.upper()} {path}"
+            for code in told_codes(schema, call):
+                known = (call, code) in provoked or code in NOT_PROVOKED | of_the_edge | NO_JSON_CODES.keys()
+                assert known, (call, code)
+
+
+def reference_commands() -> list[str]:
+    """The commands of docs/API.md, in its order."""
+    page = (DOCS / "API.md").read_text()
+    return [block.strip() for block in re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)]
+
+
+def test_the_commands_of_the_reference_work(demo_shop: FreshetProcess) -> None:
+    commands = reference_commands()
+    assert len(commands) > 40
+    for command in commands:
+        here = command.replace("http://localhost:8080", demo_shop.url)
+        limit = "--max-time 2" if "/stream" in here else "-f"
+        done = subprocess.run(
+            ["bash", "-c", f"{here} -sS {limit}"], capture_output=True, text=True, check=False
+        )
+        assert done.returncode in ({28} if "/stream" in here else {0}), (command, done.stderr)
+        if "/stream" in here:
+            assert "data: {" in done.stdout
 
 
 def test_every_part_of_a_body_is_described(schema: dict[str, Any]) -> None:
