@@ -1,6 +1,6 @@
 // Starts the page: the path chooses the tab, its query what stands on the stage.
 
-import { say } from "./dom.js";
+import { h, say } from "./dom.js";
 import { showHeader } from "./header.js";
 import { mountShop } from "./shop.js";
 import { showStrip } from "./strip.js";
@@ -55,6 +55,15 @@ addEventListener("click", (event) => {
   show(false);
 });
 addEventListener("popstate", () => show(false));
+
+// What nobody foresaw is said, not only written to the console.
+for (const trouble of ["error", "unhandledrejection"]) {
+  addEventListener(trouble, ({ message, reason }) => {
+    const banner = document.getElementById("banner");
+    banner.replaceChildren(`Something in this page broke (${message ?? reason?.message ?? reason}). `, h("a", { href: "" }, "Load it again"));
+    banner.hidden = false;
+  });
+}
 
 showHeader();
 showStrip();

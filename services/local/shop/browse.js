@@ -10,16 +10,16 @@ import { visitor } from "./visitor.js";
 const PAGE = 24;
 const SAMPLE = 400; // items that departments are counted in; there is no call that counts them all
 const DEPARTMENTS = 12;
-const ORDERS = [["for_you", "For you"], ["popular", "Popular"], ["trending", "Trending"], ["new_arrivals", "Newest"]];
+const ORDERS = [["popular", "Popular"], ["for_you", "For you"], ["trending", "Trending"], ["new_arrivals", "Newest"]];
 const PRICES = [["", "Any price"], ["..2", "Up to 2"], ["2..5", "2 to 5"], ["5..10", "5 to 10"], ["10..", "From 10"]];
 
 export class Browse {
-  /** `filter` holds for all of it. */
-  constructor({ title, filter, card = productCard, kind = "", departments = true, prices = true, unit = "products" }) {
+  /** `filter` holds for all of it; `order` is one of ORDERS, at first. */
+  constructor({ title, filter, card = productCard, kind = "", order = "for_you", departments = true, prices = true, unit = "products" }) {
     this.filter = filter;
     this.unit = unit;
     this.row = new Row({ title, card, kind: `grid ${kind}`, empty: "Nothing matches. Choose another department or price." });
-    this.wanted = { department: "", price: "", scenario: "for_you" };
+    this.wanted = { department: "", price: "", scenario: order };
     this.chips = h("div", { class: "chips", role: "group", "aria-label": "Departments" });
     this.more = h("button", { class: "more", hidden: true, onclick: () => this.next() }, "Show more");
     const tools = h(
@@ -58,7 +58,7 @@ export class Browse {
     const select = h(
       "select",
       { id, onchange: () => this.choose({ [name]: select.value }) },
-      choices.map(([value, text]) => h("option", { value }, text)),
+      choices.map(([value, text]) => h("option", { value, selected: value === this.wanted[name] }, text)),
     );
     return h("p", { class: "field" }, h("label", { for: id }, title), select);
   }

@@ -3,7 +3,9 @@
 import { h, money, path, say } from "./dom.js";
 import { tile } from "./tiles.js";
 import { cameWith, track } from "./track.js";
-import { putIntoCart } from "./visitor.js";
+import { likes, noteLike, putIntoCart, visitor } from "./visitor.js";
+
+const DONE_MS = 1600;
 
 /** The last part of the first category: what the shelf says. */
 export const shelf = (item) => (item.categories?.[0] ?? []).slice(-1)[0] ?? "";
@@ -16,12 +18,45 @@ export function addToCart(item, recommendationId) {
   putIntoCart(item, recommendationId);
   say(`${titleOf(item)} is in your cart`);
   const money = typeof item.price === "number" ? { price: item.price, quantity: 1, currency: item.currency || undefined } : {};
-  track({ event_type: "cart_add", item_id: item.item_id, recommendation_id: recommendationId, ...money }, `Into the cart: ${titleOf(item)}`);
+  track({ event_type: "cart_add", item_id: item.item_id, recommendation_id: recommendationId, ...money }, `Added to the cart: ${titleOf(item)}`);
 }
 
 export function like(item, recommendationId) {
+  noteLike(item.item_id);
   say(`You like ${titleOf(item)}`);
   track({ event_type: "like", item_id: item.item_id, recommendation_id: recommendationId }, `Liked: ${titleOf(item)}`);
+}
+
+/** Says for a moment that it has been done; the cart's number stays. */
+export function addButton(item, answer, text, attributes = {}) {
+  let timer = 0;
+  const add = h(
+    "button",
+    {
+      class: "add",
+      ...attributes,
+      onclick: () => {
+        addToCart(item, answer());
+        add.textContent = "Added ✓";
+        clearTimeout(timer);
+        timer = setTimeout(() => (add.textContent = text), DONE_MS);
+      },
+    },
+    text,
+  );
+  return add;
+}
+
+/** Whoever likes an item likes it in every row. */
+export function likeButton(item, answer, attributes = {}, ...text) {
+  const pressed = String(likes(item.item_id));
+  return h("button", { class: "like", "data-like": item.item_id, "aria-pressed": pressed, ...attributes, onclick: () => like(item, answer()) }, h("span", { "aria-hidden": "true" }, "♥"), ...text);
+}
+
+for (const change of ["likes", "change"]) {
+  visitor.addEventListener(change, () => {
+    for (const heart of document.querySelectorAll("[data-like]")) heart.setAttribute("aria-pressed", String(likes(heart.dataset.like)));
+  });
 }
 
 /** The card that was clicked last: its product can be shown before anybody is asked. */
@@ -31,24 +66,13 @@ export function productCard(item) {
   const why = h("p", { class: "reason" }, item.reason?.text ?? "");
   const link = h("a", { href: itemUrl(item.item_id) }, titleOf(item));
   const answer = () => cameWith(element) || undefined;
-  const heart = h(
-    "button",
-    {
-      class: "like",
-      "aria-label": `Like ${titleOf(item)}`,
-      onclick: () => {
-        heart.classList.add("liked");
-        like(item, answer());
-      },
-    },
-    h("span", { "aria-hidden": "true" }, "♥"),
-  );
-  const add = h("button", { class: "add", "aria-label": `Add ${titleOf(item)} to the cart`, onclick: () => addToCart(item, answer()) }, "Add");
+  const heart = likeButton(item, answer, { "aria-label": `Like ${titleOf(item)}` });
+  const add = addButton(item, answer, "Add", { "aria-label": `Add ${titleOf(item)} to the cart` });
   const element = h(
     "li",
     { class: "card" },
     h("div", { class: "picture" }, tile(item)),
-    h("h3", {}, link),
+    h("h3", { dir: "auto" }, link),
     h("p", { class: "facts" }, h("b", {}, money(item.price, item.currency)), h("span", {}, shelf(item) || path(item.brand))),
     why,
     h("div", { class: "acts" }, add, heart),

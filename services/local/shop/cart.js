@@ -38,14 +38,14 @@ function lineOf({ item, quantity }, place) {
     takeFromCart(item.item_id);
     say(`${titleOf(item)} is out of your cart`);
     place.querySelector("h1").focus();
-    track({ event_type: "cart_remove", item_id: item.item_id, quantity }, `Out of the cart: ${titleOf(item)}`);
+    track({ event_type: "cart_remove", item_id: item.item_id, quantity }, `Removed from the cart: ${titleOf(item)}`);
   };
   return h(
     "li",
     {},
     h("div", { class: "picture" }, tile(item)),
-    h("a", { href: itemUrl(item.item_id) }, titleOf(item)),
-    h("span", { class: "quantity" }, `${quantity} × ${money(item.price, item.currency)}`),
+    h("a", { href: itemUrl(item.item_id), dir: "auto" }, titleOf(item)),
+    h("span", { class: "quantity" }, [String(quantity), money(item.price, item.currency)].filter(Boolean).join(" × ")),
     h("button", { "aria-label": `Remove ${titleOf(item)}`, onclick: remove }, "Remove"),
   );
 }

@@ -1,10 +1,10 @@
 // Who looks, in which context, the cart; and what is wrong, should something be.
 
 import { key, link } from "./api.js";
-import { h, say } from "./dom.js";
+import { calm, h, s, say } from "./dom.js";
 import { become, becomeNew, cart, findHouseholds, setContext, visitor } from "./visitor.js";
 
-const NONE = ["", "not said"];
+const NONE = ["", "Not set"];
 const CONTEXT = {
   country: ["Country", [NONE, ["US", "United States"], ["DE", "Germany"], ["FR", "France"], ["GB", "United Kingdom"], ["JP", "Japan"]]],
   device: ["Device", [NONE, ["desktop", "Desktop"], ["mobile", "Mobile"], ["tablet", "Tablet"], ["tv", "TV"]]],
@@ -17,14 +17,14 @@ export function showHeader() {
   const menu = h(
     "details",
     { class: "menu" },
-    h("summary", { "aria-label": "Visitor and context" }, h("span", { "aria-hidden": "true", class: "face" }, "●"), name),
+    h("summary", { "aria-label": "Visitor and context" }, person(), name),
     h(
       "div",
       { class: "panel" },
       field("visitor", "Looking as", select),
       h("button", { class: "wide", onclick: () => (becomeNew(), say(`You are ${visitor.id}, whom nobody has seen before`)) }, "New visitor"),
       ...Object.entries(CONTEXT).map(([part, [title, choices]]) => field(`context-${part}`, title, chooser(part, choices))),
-      h("p", { class: "hint" }, "Context goes with every event and question. Reasons are translated where the deployment has texts for them."),
+      h("p", { class: "hint" }, "Whoever you look as, every click is theirs. Country, device and language go with each event and question; reasons are translated where the deployment has texts."),
     ),
   );
   const amount = h("b", {}, "0");
@@ -32,13 +32,16 @@ export function showHeader() {
   document.getElementById("who").append(menu, cartLink);
 
   const show = () => {
-    name.textContent = visitor.id;
+    name.textContent = visitor.own === visitor.id ? "You" : visitor.id;
     const own = visitor.own === visitor.id ? `${visitor.own} (you)` : visitor.own;
     const choices = [[visitor.own, own], ...visitor.households.map(({ id, text }) => [id, text])];
     if (!choices.some(([id]) => id === visitor.id)) choices.push([visitor.id, visitor.id]);
     select.replaceChildren(...choices.map(([value, text]) => h("option", { value, selected: value === visitor.id }, text)));
     const lines = cart().reduce((sum, line) => sum + line.quantity, 0);
-    amount.textContent = lines;
+    if (amount.textContent !== String(lines)) {
+      amount.textContent = lines;
+      if (!calm.matches) amount.animate([{ transform: "scale(1.5)" }, { transform: "none" }], { duration: 350, easing: "ease-out" });
+    }
     cartLink.setAttribute("aria-label", `Cart, ${lines} ${lines === 1 ? "item" : "items"}`);
   };
   visitor.addEventListener("change", show);
@@ -58,6 +61,9 @@ export function showHeader() {
   show();
   showTrouble();
 }
+
+const person = () =>
+  s("svg", { viewBox: "0 0 20 20", width: 18, height: 18, class: "face", "aria-hidden": "true" }, s("circle", { cx: 10, cy: 6.5, r: 3.5 }), s("path", { d: "M3 18a7 7 0 0 1 14 0z" }));
 
 const field = (id, title, control) => h("p", { class: "field" }, h("label", { for: id }, title), control);
 

@@ -3,7 +3,7 @@
 import { ApiError, call, follow } from "./api.js";
 import { say } from "./dom.js";
 import { FIELDS, streamUrl } from "./early.js";
-import { listShown } from "./track.js";
+import { causeOf, listShown, way } from "./track.js";
 import { visitor } from "./visitor.js";
 
 const EMPTY_AGAIN_MS = 2000; // an empty catalogue announces nothing when it fills
@@ -46,8 +46,7 @@ export class LivePage {
     this.pause();
     this.ending = new AbortController();
     const { signal } = this.ending;
-    const { scenario, n } = this.lead;
-    const url = streamUrl({ scenario, n, filter: this.filter });
+    const url = streamUrl({ ...this.lead, filter: this.filter });
     follow(url, (list, id) => !signal.aborted && this.take(list, id), signal).catch((error) => {
       if (!(error instanceof ApiError) || error.status !== 401) this.onEmpty(error);
     });
@@ -56,11 +55,10 @@ export class LivePage {
   take(list, id) {
     const items = this.lead.only ? list.items.filter(this.lead.only) : list.items;
     const had = this.lead.row.order.length > 0;
-    const moved = this.lead.row.show(items, list.recommendation_id);
+    const change = this.lead.row.show(items, list.recommendation_id);
     this.hasItems = items.length > 0;
     const { signal } = this.ending;
     const shown = listShown(id);
-    if (had && moved) this.tell(items);
     if (list.strategy === "none" && !this.lead.mayBeEmpty) {
       this.onEmpty(null);
       this.timer = setTimeout(() => this.restart(), EMPTY_AGAIN_MS);
@@ -68,6 +66,7 @@ export class LivePage {
     }
     // What comes next does not hold up the frame that shows this.
     shown.then(() => {
+      if (had && change.changed && !signal.aborted) this.tell(items, change, causeOf(id));
       if (!this.hasLead) performance.mark("first-rows"); // benchmarks/page.py reads it
       this.hasLead = true;
       if (signal.aborted) return;
@@ -76,11 +75,17 @@ export class LivePage {
     });
   }
 
-  tell(items) {
+  /** Says what has changed, and after what: beside the heading, at the foot, and to a screen reader. */
+  tell(items, { added, risen }, cause) {
+    const { row } = this.lead;
+    const parts = [added && `${added} new`, risen && `${risen} moved up`].filter(Boolean);
+    const text = parts.join(", ") || "rearranged";
+    row.note.textContent = cause ? `${text} after “${cause}”` : text;
+    way.dispatchEvent(new CustomEvent("list", { detail: { row, text } }));
     clearTimeout(this.telling);
     if (!items.length) return;
     const [{ title, item_id, reason }] = items;
-    const told = `${this.lead.row.heading.textContent} rearranged: now first ${title ?? item_id}. ${reason.text}`;
+    const told = `${row.heading.textContent} rearranged: now first ${title ?? item_id}. ${reason.text}. ${text}`;
     this.telling = setTimeout(() => say(told), SAID_AFTER_MS);
   }
 

@@ -38,7 +38,7 @@ export class Player {
 
   build() {
     const { film } = this;
-    this.heading = h("h1", { id: "film-title", tabindex: "-1" }, titleOf(film));
+    this.heading = h("h1", { id: "film-title", tabindex: "-1", dir: "auto" }, titleOf(film));
     this.wheels = [0, 1].map((place) => reel(place ? 236 : 84));
     this.tape = s("path", { class: "tape", d: "M84 134Q160 176 236 134" });
     this.play = h("button", { class: "add play", onclick: () => this.toggle() }, "Play");

@@ -1,7 +1,7 @@
 // One product on the stage.
 
 import { ApiError, call } from "./api.js";
-import { addToCart, like, opened, titleOf } from "./card.js";
+import { addButton, likeButton, opened, titleOf } from "./card.js";
 import { h, money, path } from "./dom.js";
 import { tile } from "./tiles.js";
 import { track } from "./track.js";
@@ -47,14 +47,14 @@ function product(item, recommendationId, aside) {
       "div",
       { class: "product-text" },
       h("p", { class: "crumbs" }, h("a", { href: "/" }, "← Shop")),
-      h("h1", { id: "product-title", tabindex: "-1" }, titleOf(item)),
-      h("p", { class: "price" }, money(item.price, item.currency)),
+      h("h1", { id: "product-title", tabindex: "-1", dir: "auto" }, titleOf(item)),
+      typeof item.price === "number" && h("p", { class: "price" }, money(item.price, item.currency)),
       h("dl", {}, facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
       h(
         "div",
         { class: "acts" },
-        h("button", { class: "add", onclick: () => addToCart(item, recommendationId) }, "Add to the cart"),
-        h("button", { class: "like", onclick: ({ currentTarget }) => (currentTarget.classList.add("liked"), like(item, recommendationId)) }, h("span", { "aria-hidden": "true" }, "♥ "), "Like"),
+        addButton(item, () => recommendationId, "Add to the cart"),
+        likeButton(item, () => recommendationId, {}, " Like"),
       ),
     ),
     aside,

@@ -21,10 +21,10 @@ const own = (code) => (item) => item.reason.code === code;
 /** Shows it in `main`; answers { update(parameters), unmount() }. */
 export function mountShop(main, parameters) {
   const row = (options) => new Row({ card: productCard, ...options });
-  const forYou = row({ title: "For you", live: true });
+  const forYou = row({ title: "For you", live: true, note: "rearranges with every click" });
   const recent = row({ title: "Recently viewed", hidden: visitor.isNew });
   const trending = row({ title: "Trending" });
-  const arrivals = row({ title: "New arrivals" });
+  const arrivals = row({ title: "New arrivals", hidden: true });
   const similar = row({ title: "Similar" });
   const together = row({ title: "Bought together", empty: NONE_TOGETHER, waiting: false });
   const shelves = h("div");
@@ -45,8 +45,7 @@ export function mountShop(main, parameters) {
       scenario: "new_arrivals",
       n: 12,
       row: arrivals,
-      // A catalogue without dates has no arrivals, and then the heading says what these are.
-      named: ({ items }) => (items.some(own("new")) ? ["New arrivals", ""] : ["From the catalogue", "no item has a publication date"]),
+      only: own("new"), // a catalogue without dates has no arrivals
     },
   ];
   const productRowsOf = (item_id) => [
@@ -76,7 +75,7 @@ export function mountShop(main, parameters) {
     if (browse) return;
     browse = later.browse();
     const { Browse } = await browse;
-    browse = new Browse({ title: "All shelves", filter: SHOP.filter });
+    browse = new Browse({ title: "All shelves", filter: SHOP.filter, order: "popular" });
     shelves.append(browse.element);
     if (isHere) browse.start();
     later.product(); // so that a click need not wait
@@ -128,8 +127,8 @@ function welcome(profile) {
       "div",
       {},
       h("h1", { id: "welcome", tabindex: "-1" }, "Click something. The page knows."),
-      h("p", { class: "lead" }, "Each click is an event: posted, logged, in your profile and in the next list, a few milliseconds later. The strip below measures it."),
-      h("p", { class: "lead-links" }, h("a", { href: "/docs" }, "The calls"), h("a", { href: "/pipeline" }, "The running system")),
+      h("p", { class: "lead" }, "Open, like or add a product. Freshet logs the event, updates your profile and rearranges the rows, with the reason under each item. The strip at the foot times every step."),
+      h("p", { class: "lead-links" }, h("a", { href: "/pipeline" }, "See the pipeline at work"), h("a", { href: "/docs" }, "API reference")),
     ),
     profile.element,
   );

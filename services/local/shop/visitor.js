@@ -6,8 +6,9 @@ import { freshId } from "./dom.js";
 // Households of the demo data with many orders; offered where the running Freshet knows them.
 const HOUSEHOLDS = ["u_2337", "u_771", "u_1453", "u_2459"];
 const CART_MAX = 100; // the lines that one order may have
+const LIKES_MAX = 200; // hearts that are remembered; the profile forgets sooner
 
-/** "change": somebody else looks, or in another context. "cart": the cart has changed. */
+/** "change": somebody else looks, or in another context. "cart", "likes": theirs have changed. */
 export const visitor = new EventTarget();
 
 const stored = (name, fallback) => {
@@ -95,3 +96,14 @@ export function putIntoCart(item, recommendationId) {
 export const takeFromCart = (itemId) => keep(cart().filter((line) => line.item.item_id !== itemId));
 
 export const emptyCart = () => keep([]);
+
+const likesName = () => `freshet-likes-${visitor.id}`;
+
+/** Whether the visitor has liked an item, here. */
+export const likes = (itemId) => stored(likesName(), []).includes(itemId);
+
+export function noteLike(itemId) {
+  const others = stored(likesName(), []).filter((one) => one !== itemId);
+  store(likesName(), [...others, itemId].slice(-LIKES_MAX));
+  visitor.dispatchEvent(new Event("likes"));
+}

@@ -18,7 +18,7 @@ const LOAD = "freshet items import services/local/demo/films.ndjson";
 /** Shows it in `main`; answers { update(parameters), unmount() }. */
 export function mountWatch(main, parameters) {
   const row = (options) => new Row({ card: filmCard, kind: "films", ...options });
-  const going = row({ title: "Continue watching", live: true, waiting: false, empty: "Nothing begun. Play something and leave it: it waits here, and after a chapter the next one does." });
+  const going = row({ title: "Continue watching", live: true, waiting: false, note: "follows what you play", empty: "Nothing begun. Play something and leave it: it waits here, and after a chapter the next one does." });
   const forYou = row({ title: "For you" });
   const recent = row({ title: "Recently watched", hidden: true, waiting: false });
   const browse = new Browse({ title: "All films and serials", filter: FILTER, card: filmCard, kind: "films", departments: false, prices: false, unit: "titles" });
@@ -108,13 +108,13 @@ function filmCard(item) {
     "li",
     { class: "card film" },
     h("div", { class: "picture" }, tile(item), progress),
-    h("h3", {}, h("a", { href: filmUrl(item.item_id) }, titleOf(item))),
+    h("h3", { dir: "auto" }, h("a", { href: filmUrl(item.item_id) }, titleOf(item))),
     h("p", { class: "facts" }, h("b", {}, year ?? ""), h("span", {}, [genre, country].filter(Boolean).join(", "))),
     why,
   );
   const update = (newer) => {
     const far = newer.reason?.progress;
-    const text = far > 0 ? `${newer.reason.text}: ${Math.round(far * 100)} %` : (newer.reason?.text ?? "");
+    const text = far > 0 ? `${newer.reason.text}: ${Math.round(far * 100)} % watched` : (newer.reason?.text ?? "");
     if (why.textContent !== text) why.textContent = text;
     progress.hidden = !(far > 0);
     done.style.width = `${Math.round((far ?? 0) * 100)}%`;
