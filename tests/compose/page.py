@@ -1,28 +1,21 @@
-"""The demo shop through the gateway: what a browser is sent, what it may send, and a real browser at it."""
+"""The demo shop through the gateway: what a browser is sent, and what it may send."""
 
 from __future__ import annotations
 
 import gzip
 import http.client
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from services.local.shop_page import MIME_TYPES, PAGES, SECURITY, shop_part
-from tests.compose.stack import Stack, check, note
-from tests.e2e.running import FreshetProcess
+from tests.compose.stack import Stack, check
 
-if TYPE_CHECKING:
-    from playwright.sync_api import ConsoleMessage
-
-_SERVICES: Final = ("ingest", "profiler", "recommender")
+SERVICES: Final = ("ingest", "profiler", "recommender")
 _VISITOR: Final = "/recommend/compose_visitor"
-_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 # Bounds a hang alone: a heartbeat comes every 15 s.
 _TIMEOUT_S: Final = 40.0
 
@@ -119,7 +112,7 @@ def _following(stack: Stack, path: str, headers: dict[str, str]) -> Iterator[Ite
 def metered(stack: Stack) -> None:
     """/pipeline gets each service's metrics by its name, with a key where there are keys."""
     check(get(stack, "/metrics").status == 404, "GET /metrics is answered by one service of three", "gateway")
-    for service in _SERVICES:
+    for service in SERVICES:
         if stack.keys:
             check(
                 get(stack, f"/metrics/{service}").status == 401, f"{service}'s metrics need no key", service
@@ -144,59 +137,3 @@ def described(stack: Stack) -> None:
         check(got.status == 200 and bool(got.body), f"/docs loads {path!r}: {got.status}", "gateway")
     for service in ("ingest", "recommender"):
         check(bool(stack.get(f"/openapi/{service}.json")["paths"]), f"no description of {service}", service)
-
-
-def _complaint(told: ConsoleMessage) -> str:
-    return f"{told.location.get('url')}: {told.text}"
-
-
-def in_a_browser(stack: Stack) -> bool:
-    """A click in Chromium rearranges the row; /pipeline shows three services. False: no Chromium is here."""
-    program = os.environ.get("FRESHET_CHROMIUM") or next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if program is None:
-        note("          no Chromium is installed: the page was not clicked")
-        return False
-    from playwright.sync_api import expect, sync_playwright
-
-    from tests.browser.shop_visit import Visit
-
-    with sync_playwright() as playwright:
-        # Its sandbox needs rights that containers and root do not have; only pages of ours are opened.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = browser.new_page()
-        errors: list[str] = []
-        page.on("console", lambda told: errors.append(_complaint(told)) if told.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        visit = Visit(page, cast(FreshetProcess, stack))  # which speaks to `url` alone
-        if stack.keys:
-            page.goto(stack.url)
-            page.get_by_label("Key", exact=True).fill(stack.keys.split(",")[0])
-            page.keyboard.press("Enter")
-            errors.clear()  # the 401 that made it ask
-        else:
-            visit.go()
-        before = visit.items("For you")
-        visit.cards("For you").nth(1).get_by_role("button", name="Like").click()
-        took_ms = visit.followed("Liked")
-        visit.becomes_other("For you", before)
-        visit.go("/watch")
-        expect(visit.page.locator("li.card[data-item]").first).to_be_visible()
-        visit.go("/pipeline")
-        for service in _SERVICES:
-            row = visit.row("Starts").get_by_role("row", name=service)
-            expect(row.get_by_role("cell").nth(2)).to_contain_text("ms")
-        accepted = visit.row("Events").get_by_role("row", name="accepted").get_by_role("cell").first
-        expect(accepted).not_to_have_text("0")
-        # How /pipeline finds out that it stands behind a gateway.
-        errors = [error for error in errors if not error.startswith(f"{stack.url}/metrics: ")]
-        if not stack.keys:  # which a browser cannot send with a page of its own
-            page.goto(f"{stack.url}/docs#write")
-            expect(page.locator(".opblock-summary-path").first).to_contain_text("/events")
-        strangers = [url for url in asked if not url.startswith((f"{stack.url}/", "data:", "blob:"))]
-        check(not strangers, f"the page asks {strangers}", "gateway")
-        check(not errors, f"the browser's console has errors: {errors}", "gateway")
-        browser.close()
-    note(f"          a click in Chromium: {', '.join(f'{step} {ms} ms' for step, ms in took_ms.items())}")
-    return True
