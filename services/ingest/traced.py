@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.kernel.settings import LogSettings
-from services.kernel.tracing import Span, SpanKind, Tracer, current_span
+from services.kernel.tracing import Attributes, Span, SpanKind, Tracer, current_span
 from services.log.protocol import Append, Draft, Topic
-from services.log.traced import headers_of, messaging_attributes, with_headers
+from services.log.traced import headers_of, messaging_attributes, position_attributes, with_headers
 
 
 class Sending:
@@ -33,15 +33,16 @@ class Sending:
         span = self._tracer.begin(
             f"send {attributes['messaging.destination.name']}", SpanKind.PRODUCER, attributes, parent=around
         )
-        return None if span is None else Sent(span, topic, count)
+        return None if span is None else Sent(span, topic, attributes, count)
 
 
 class Sent:
     """One append of a traced request. All of its records have one context: the request is what they share."""
 
-    def __init__(self, span: Span, topic: Topic, count: int) -> None:
+    def __init__(self, span: Span, topic: Topic, log: Attributes, count: int) -> None:
         self._span = span
         self._topic = topic
+        self._log = log
         if count > 1:
             span.note({"messaging.batch.message_count": count})
 
@@ -58,11 +59,5 @@ class Sent:
         if failed is not None or not appends:
             self._span.fail(type(failed).__name__ if failed is not None else "cancelled")
         if len(appends) == 1 and (position := appends[0].position) is not None:
-            self._span.note(
-                {
-                    "messaging.destination.partition.id": str(position.partition),
-                    "messaging.kafka.offset": position.offset,
-                    "freshet.position": str(position),
-                }
-            )
+            self._span.note(position_attributes(self._log, position))
         self._span.end()

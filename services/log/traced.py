@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
+from services.kernel.position import Position
 from services.kernel.settings import LogSettings
 from services.kernel.tracing import TRACEPARENT, TRACESTATE, Attributes, Carrier, carrier_of
 from services.log.kafka_address import topic_name
@@ -26,6 +27,16 @@ def messaging_attributes(settings: LogSettings, topic: Topic) -> Attributes:
     """The log and a topic by the semantic conventions. The embedded log speaks Redis' protocol."""
     system = "kafka" if urlsplit(settings.log_url).scheme == "kafka" else "redis"
     return {"messaging.system": system, "messaging.destination.name": topic_name(settings, topic)}
+
+
+def position_attributes(log: Attributes, position: Position) -> Attributes:
+    """Where a record stands on the log that `log` (of `messaging_attributes`) tells of."""
+    kafka = {"messaging.kafka.offset": position.offset} if log["messaging.system"] == "kafka" else {}
+    return {
+        "messaging.destination.partition.id": str(position.partition),
+        "freshet.position": str(position),
+        **kafka,
+    }
 
 
 def headers_of(carrier: Carrier) -> tuple[tuple[str, bytes], ...]:

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Self
 from services.kernel.tracing import TRACEPARENT, Attributes, Carrier, Span, SpanKind, Tracer, is_sampled
 from services.log.kafka_address import group_name
 from services.log.protocol import Topic
-from services.log.traced import carrier_in, messaging_attributes
+from services.log.traced import carrier_in, messaging_attributes, position_attributes
 from services.profiler.batch import Batch
 from services.profiler.reading import Work
 from services.profiler.safety import GROUPS
@@ -148,8 +148,8 @@ class BatchTrace:
         """Nothing is told of what was not written without an error: it comes again in a smaller batch."""
         if kind is None:
             return
-        if not self._spans:
-            self._begin(len(self._traced) and self._traced[-1].place + 1)
+        if not self._spans and self._traced:
+            self._begin(self._traced[-1].place + 1)
         for span in (*self._announcements, *self._spans.values()):
             span.fail(kind.__name__)
         for announcement in self._announcements:
@@ -163,13 +163,10 @@ class BatchTrace:
         for index, work, parent in self._traced:
             if index >= count:
                 break
-            position = work.position
             attributes = {
                 **self._traces.processing,
+                **position_attributes(self._traces.processing, work.position),
                 "messaging.batch.message_count": count,
-                "messaging.destination.partition.id": str(position.partition),
-                "messaging.kafka.offset": position.offset,
-                "freshet.position": str(position),
             }
             span = self._traces.tracer.begin(
                 name, SpanKind.CONSUMER, attributes, parent=parent, at_ns=self._began_ns
