@@ -131,7 +131,8 @@ def _report(what: str, result: dict[str, Any], arguments: argparse.Namespace) ->
         rate = f", {result['events_per_s']:,}/s" if rated else ""
         hidden = f", {result['hidden']:,} hidden" if result.get("hidden") else ""
         in_all = f"; {result['accepted']:,} of this file in all" if accepted != result["accepted"] else ""
-        print_line(f"{accepted:,} {what} accepted{hidden} in {result['seconds']:.1f} s{rate}{in_all}")
+        noun = what.removesuffix("s") if accepted == 1 else what
+        print_line(f"{accepted:,} {noun} accepted{hidden} in {result['seconds']:.1f} s{rate}{in_all}")
     if result["rejected"]:
         were = "was" if result["rejected"] == 1 else "were"
         say(f"{_rows(result['rejected'])} {were} rejected; the reasons stand in {result['rejects_file']}")

@@ -90,6 +90,8 @@ def check_columns(
     if not columns:
         return
     absent = [column for column in mapping.columns.values() if column not in columns]
+    if absent and (separator := _other_separator(columns)):
+        raise CommandError(_one_column(columns[0], separator))
     if absent:
         raise CommandError(
             f"--map names {', '.join(absent)}, which the file does not have; it has {', '.join(columns)}"
@@ -101,14 +103,22 @@ def check_columns(
 
 
 def _without(names: Sequence[str], columns: Sequence[str]) -> str:
-    separator = next((mark for mark in _SEPARATORS if mark in columns[0]), "") if len(columns) == 1 else ""
-    if separator:
-        return f"the first line, {columns[0]!r}, is a single column; say --delimiter '{separator}'"
+    if separator := _other_separator(columns):
+        return _one_column(columns[0], separator)
     constant = " or, for all rows, --set event_type=view" if "event_type" in names else ""
     return (
         f"no column is {' or '.join(names)}; the file has {', '.join(columns)}. "
         f"Say which it is: --map {names[0]}=COLUMN{constant}"
     )
+
+
+def _other_separator(columns: Sequence[str]) -> str:
+    """What seems to separate the columns of a file that was read with another mark; else nothing."""
+    return next((mark for mark in _SEPARATORS if mark in columns[0]), "") if len(columns) == 1 else ""
+
+
+def _one_column(column: str, separator: str) -> str:
+    return f"the first line, {column!r}, is a single column; say --delimiter '{separator}'"
 
 
 def _pair(text: str, flag: str, example: str) -> tuple[str, str]:

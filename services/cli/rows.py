@@ -233,7 +233,7 @@ def _csv_row(number: int, header: list[str], cells: list[str]) -> Row:
     values = {column: cell for column, cell in zip(header, cells, strict=False) if cell != ""}
     for column, cell in values.items():
         if not cell.isascii() and any("\udc80" <= character <= "\udcff" for character in cell):
-            return Row(number, None, f"{column} is not UTF-8 text")
+            return Row(number, None, f"{column} is not UTF-8 text; convert the file (iconv -t UTF-8)")
     return Row(number, values)
 
 

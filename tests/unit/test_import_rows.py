@@ -186,6 +186,8 @@ def test_a_mapped_column_must_be_there() -> None:
     mapping = parse_mapping(["item_id=sku"], [])
     with pytest.raises(CommandError, match=r"sku.*it has a, b"):
         check_columns(mapping, ("a", "b"))
+    with pytest.raises(CommandError, match="--delimiter ';'"):
+        check_columns(mapping, ("sku;name",))
     check_columns(mapping, ("sku",))
     check_columns(mapping, ())
 
