@@ -62,11 +62,11 @@ chaos: $(VENV)/.dev ## kill a loaded Freshet again and again, then count what wa
 IMAGES := ingest profiler recommender gateway cli trainer
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-images: $(VENV)/.dev ## build all images (ARGS="ingest cli": only these), say what each adds to its base
+images: $(VENV)/.dev ## build all images (ARGS="ingest cli": only these; EXTRAS=otel), say what each adds to its base
 	@set -e; for service in $(or $(ARGS),$(IMAGES)); do \
 		echo "freshet-$$service:$(VERSION)" >&2; \
 		docker build --quiet --file deploy/Dockerfile --build-arg SERVICE=$$service --build-arg VERSION=$(VERSION) \
-			--build-arg NUMPY=$$(case $$service in profiler) echo lean;; *) echo wheel;; esac) \
+			--build-arg NUMPY=$$(case $$service in profiler) echo lean;; *) echo wheel;; esac) --build-arg EXTRAS=$(EXTRAS) \
 			--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
 			--build-arg SOURCE=$$(git remote get-url origin 2>/dev/null | grep -E '^(https://|git@|ssh://)') \
 			--tag freshet-$$service:$(VERSION) . >/dev/null; \
@@ -76,7 +76,7 @@ images: $(VENV)/.dev ## build all images (ARGS="ingest cli": only these), say wh
 constraints: ## pin what the images carry to what is newest now
 	@docker run --rm --volume $(CURDIR)/pyproject.toml:/source/pyproject.toml:ro --workdir /source python:3.13-slim sh -c \
 		'pip install -q --root-user-action ignore uv >&2 && uv pip compile -q --universal --python-version 3.13 --no-header \
-		--no-annotate $(foreach image,$(filter-out gateway,$(IMAGES)),--extra $(image)) pyproject.toml' >deploy/constraints.new
+		--no-annotate $(foreach image,$(filter-out gateway,$(IMAGES)) otel,--extra $(image)) pyproject.toml' >deploy/constraints.new
 	@head -1 deploy/constraints.txt | cat - deploy/constraints.new >deploy/constraints.tmp && rm deploy/constraints.new \
 		&& mv deploy/constraints.tmp deploy/constraints.txt
 

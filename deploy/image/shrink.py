@@ -33,6 +33,8 @@ _SERVERS = {
 }
 # onnxruntime asks for these for its tools, which convert and quantize models: serving opens none of them.
 _UNUSED_PACKAGES = ("coloredlogs", "flatbuffers", "humanfriendly", "mpmath", "protobuf", "sympy")
+# With the extra `otel`: the exporter's spans are messages of protobuf.
+_USED_BY_TRACES = frozenset({"protobuf"})
 _UNUSED_FOLDERS = (
     "numpy/_core/include",
     "numpy/_core/lib",
@@ -76,7 +78,8 @@ def main(service: str) -> None:
             if room.is_dir() and room.name not in _SERVERS[service]:
                 shutil.rmtree(room)
         for name in _UNUSED_PACKAGES:
-            _uninstall(name)
+            if name not in _USED_BY_TRACES or not _is_installed("opentelemetry-proto"):
+                _uninstall(name)
         for folder in _UNUSED_IN_SERVERS:
             shutil.rmtree(packages / folder, ignore_errors=True)
         _pack_page(packages / _PAGE)
@@ -99,6 +102,14 @@ def _pack_page(folder: Path) -> None:
             path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 9, mtime=0))
         if path.suffix != ".png":
             path.unlink()
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _uninstall(name: str) -> None:

@@ -22,7 +22,7 @@ INSTALLATIONS: Final = {
     "push-sasl": ("push-sasl", "infrastructure-sasl", "setup-sasl", "trainer-sasl", "cli-sasl"),
     "pull-sasl": ("pull-sasl", "infrastructure-sasl", "setup-sasl", "trainer-sasl", "cli-sasl"),
 }
-EXTRAS: Final = ("provisioned", "streams", "outside")
+EXTRAS: Final = ("provisioned", "streams", "outside", "traces")
 _READERS_OF_THE_LOG: Final = ("ingest", "profiler", "trainer", "setup", "cli")
 
 
