@@ -31,11 +31,11 @@ _WIDTH: Final = 100
 _METHODS: Final = ("get", "post", "put", "patch", "delete")
 # Where the pages say more, for each group.
 _MORE: Final = {
-    "recommendations": "[RECOMMEND.md](RECOMMEND.md), [FILTERS.md](FILTERS.md)",
-    "users": "[PRIVACY.md](PRIVACY.md)",
-    "scenarios": "[SCENARIOS.md](SCENARIOS.md)",
+    "Recommendations": "[RECOMMEND.md](RECOMMEND.md), [FILTERS.md](FILTERS.md)",
+    "Users": "[PRIVACY.md](PRIVACY.md)",
+    "Scenarios": "[SCENARIOS.md](SCENARIOS.md)",
     "Segment and GA4": "[SEGMENT.md](SEGMENT.md)",
-    "operations": "[OPERATIONS.md](OPERATIONS.md), [METRICS.md](METRICS.md)",
+    "Operations": "[OPERATIONS.md](OPERATIONS.md), [METRICS.md](METRICS.md)",
 }
 _INTRODUCTION: Final = """\
 # API reference
@@ -110,7 +110,7 @@ class _Reference:
         parts = [_INTRODUCTION, *self._contents(), _CONVENTIONS, *self._problems_of_all()]
         for tag in self._made["tags"]:
             more = f" More: {_MORE[tag['name']]}." if tag["name"] in _MORE else ""
-            parts.append(f"## {_capital(tag['name'])}\n\n{tag['description']}{more}\n\n")
+            parts.append(f"## {tag['name']}\n\n{tag['description']}{more}\n\n")
             for method, path, operation in self._calls[tag["name"]]:
                 parts += self._call(method, path, operation)
         parts += self._types()
@@ -119,7 +119,7 @@ class _Reference:
     def _contents(self) -> Iterator[str]:
         yield "| | | key |\n|---|---|---|\n"
         for tag in self._made["tags"]:
-            yield f"| **[{_capital(tag['name'])}](#{_anchor(tag['name'])})** | | |\n"
+            yield f"| **[{tag['name']}](#{_anchor(tag['name'])})** | | |\n"
             for method, path, operation in self._calls[tag["name"]]:
                 link = f"[`{method.upper()} {path}`](#{_anchor(operation['summary'])})"
                 yield f"| {link} | {operation['summary']} | {_key_of(operation)} |\n"
@@ -242,7 +242,7 @@ def _url(path: str, operation: dict[str, Any]) -> str:
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "path":
             path = path.replace(f"{{{parameter['name']}}}", quote(str(parameter["example"]), safe=""))
-        elif "example" in parameter:
+        elif parameter.get("example"):
             query[parameter["name"]] = parameter["example"]
     return f"{HERE}{path}{'?' if query else ''}{urlencode(query, safe=',')}"
 

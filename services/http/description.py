@@ -1,4 +1,4 @@
-"""What an app says of itself: OpenAPI and its page, made by FastAPI from the routes that Starlette serves.
+"""What an app says of itself: OpenAPI, made by FastAPI from the routes that Starlette serves.
 
 This module loads FastAPI. Import it inside the function that needs it.
 """
@@ -11,9 +11,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
-from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from services.http.documentation import BODY_PROBLEMS, problem
@@ -23,32 +21,32 @@ from services.http.raw_route import RawRoute
 TITLE: Final = "Freshet"
 SUMMARY: Final = "Real-time recommendations: an event posted now changes the next answer."
 DESCRIPTION: Final = """\
-Post events, and the next recommendation knows them. To see it:
+Post events, and the next recommendation knows them. To see it, open these and press *Execute*:
 
-1. `GET /items` shows what there is; copy an `item_id`.
-2. `POST /events` with `{"user_id": "ada", "event_type": "view", "item_id": "…"}`.
-3. `GET /recommend/ada?n=5&fields=title,price` has changed, and says why in `reason`.
+1. `POST /events`: `u_12345` looks at some bananas.
+2. `GET /recommend/{user_id}`: the list has changed, and says why in `reason`.
+3. `GET /users/{user_id}/profile`: what is known about somebody who bought before.
 
-Every example works as it stands on the demo shop (`freshet run`). A problem answer (4xx, 5xx) has a stable
-`code`, and a `detail` that says what to change. Without keys only this machine may call; where there are
-keys, each call says which it takes."""
+Every example works as it stands on the demo shop (`freshet run`). Without it (`--empty`), begin with
+`POST /items`. A problem answer (4xx, 5xx) has a stable `code`, and a `detail` that says what to change.
+Without keys only this machine may call; where there are keys, each call says which it takes."""
 SERVERS: Final = [
     {"url": "/", "description": "where this description is from"},
     {"url": "http://localhost:8080", "description": "`freshet run` or `docker compose up` on this machine"},
 ]
 # In the order of the page: what somebody tries first comes first.
 TAGS: Final = {
-    "recommendations": "Lists for a user, a visitor or nobody, with reasons: one at a time, a whole page, "
-    "a thousand users, or live over server-sent events.",
-    "events": "What people do: views, carts, orders, playback. Accepted when the log has it, in the next "
+    "Events": "What people do: views, carts, orders, playback. Accepted when the log has it; in the next "
     "answer milliseconds later.",
-    "catalogue": "The items: put, changed, taken out, read page by page.",
-    "users": "What is known about a user, readable; all of it as a file; all of it forgotten.",
-    "scenarios": "Which lists there are, what they are made of, and whether a file of yours could be used.",
+    "Recommendations": "Lists for a user, a visitor or nobody, with reasons: one at a time, a whole page, a "
+    "thousand users, or live over server-sent events.",
+    "Users": "What is known about a user, readable; all of it as a file; all of it forgotten.",
+    "Catalogue": "The items: read page by page, put, changed, taken out.",
+    "Scenarios": "Which lists there are, what they are made of, and whether a file of yours could be used.",
     "Segment and GA4": "For clients that people already have: Segment's HTTP tracking API and Google's "
     "Measurement Protocol. docs/SEGMENT.md has the tables of events.",
-    "records": "For Knative KafkaSources: records of the log, pushed. Clients post to ingest instead.",
-    "operations": "For platforms and whoever looks after it: probes, metrics, releases.",
+    "Records": "For Knative KafkaSources: records of the log, pushed. Clients post to ingest instead.",
+    "Operations": "For platforms and whoever looks after it: probes, metrics, releases.",
 }
 SECURITY_SCHEMES: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "any key"},
@@ -270,8 +268,3 @@ def _named(part: Any, schemas: dict[str, Any]) -> Any:
     if schemas.setdefault(name, made) != made:
         raise ValueError(f"two schemas are called {name}; give one of them another title")
     return {"$ref": f"#/components/schemas/{name}"}
-
-
-def page_of(title: str, **options: Any) -> Response:
-    """Swagger UI over /openapi.json; `options` are FastAPI's."""
-    return get_swagger_ui_html(openapi_url="/openapi.json", title=title, **options)

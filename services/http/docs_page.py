@@ -1,5 +1,5 @@
-"""/docs and /openapi.json of every service, without a network: Swagger UI from an installed package, where
-FastAPI's page loads it from a CDN. What they need is loaded when somebody looks.
+"""/docs and /openapi.json of every service, without a network: Swagger UI from an installed package. What
+they need is loaded when somebody looks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from services.http.answers import json_answer
@@ -21,21 +21,50 @@ from services.kernel.problem import Problem, ProblemError
 DOCS_PATH: Final = "/docs"
 SCHEMA_PATH: Final = "/openapi.json"
 _PACKAGE: Final = "fastapi_offline"  # only for the files that it carries
-_FILES: Final = {
-    "swagger-ui-bundle.js": "text/javascript",
-    "swagger-ui.css": "text/css",
-    "favicon.png": "image/png",
-}
+_FILES: Final = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
+_ICON: Final = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" '
+    'fill="#0b655c"/><path d="M4 20c4-6 8-5 11-1s8 5 13-2v9H4z" fill="#fff"/>'
+    '<path d="M4 13c4-6 8-5 11-1s8 5 13-2" '
+    'fill="none" stroke="#9be3d6" stroke-width="3" stroke-linecap="round"/></svg>'
+)
 _CACHE: Final = {"cache-control": "max-age=3600"}  # they change with an installed version only
-_TITLE: Final = "Freshet: the HTTP interface"
-_OPTIONS: Final = {
-    "defaultModelsExpandDepth": 0,  # the types, closed, below the calls
-    "displayRequestDuration": True,
-    "tryItOutEnabled": True,
-    "filter": True,
-    "persistAuthorization": False,
-    "validatorUrl": None,  # it would tell swagger.io where this runs
+# On a phone Swagger UI puts a group's name and what it is about side by side, a letter a line.
+# deploy/gateway/docs.html, the page of both services behind the gateway, has the same.
+_PAGE: Final = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Freshet: the HTTP interface</title>
+<link rel="icon" href="/docs/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+<style>
+body { margin: 0; }
+@media (max-width: 640px) {
+  .swagger-ui .opblock-tag { flex-wrap: wrap; }
+  .swagger-ui .opblock-tag small { flex: 1 0 100%; order: 1; padding: 4px 0 0; }
 }
+</style>
+</head>
+<body>
+<div id="calls"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script>
+SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#calls",
+  deepLinking: true,
+  defaultModelsExpandDepth: 0, // the types, closed, below the calls
+  displayRequestDuration: true,
+  tryItOutEnabled: true,
+  validatorUrl: null, // it would tell swagger.io where this runs
+});
+</script>
+</body>
+</html>
+"""
 
 
 def description_routes(describe: Callable[[], dict[str, Any]]) -> list[Route]:
@@ -45,7 +74,10 @@ def description_routes(describe: Callable[[], dict[str, Any]]) -> list[Route]:
         return json_answer(await asyncio.to_thread(describe))
 
     async def page(_request: Request) -> Response:
-        return await asyncio.to_thread(_page)
+        return HTMLResponse(_PAGE)
+
+    async def icon(_request: Request) -> Response:
+        return Response(_ICON, headers=_CACHE, media_type="image/svg+xml")
 
     async def file(request: Request) -> Response:
         name = request.url.path.rpartition("/")[2]
@@ -55,21 +87,9 @@ def description_routes(describe: Callable[[], dict[str, Any]]) -> list[Route]:
     return [
         Route(SCHEMA_PATH, schema, include_in_schema=False),
         Route(DOCS_PATH, page, include_in_schema=False),
+        Route(f"{DOCS_PATH}/icon.svg", icon, include_in_schema=False),
         *(Route(f"{DOCS_PATH}/{name}", file, include_in_schema=False) for name in _FILES),
     ]
-
-
-def _page() -> Response:
-    from services.http.description import page_of  # FastAPI: not before somebody looks
-
-    script, style, icon = (f"{DOCS_PATH}/{name}" for name in _FILES)
-    return page_of(
-        _TITLE,
-        swagger_js_url=script,
-        swagger_css_url=style,
-        swagger_favicon_url=icon,
-        swagger_ui_parameters=_OPTIONS,
-    )
 
 
 def _file(name: str, takes_gzip: bool) -> Response:

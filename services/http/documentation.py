@@ -1,9 +1,8 @@
 """What the documentation of every service is made of. Loaded when somebody asks for it, never before.
 
 A service's calls are told in a module that its Router names: `CALLS`, by method and path as in
-"GET /items/{item_id}", each an Operation Object of OpenAPI 3.1. A schema with a `title` is a type: the "
-"document
-has it once, under that name, and points there from wherever it stands (services/http/description.py).
+"GET /items/{item_id}", each an Operation Object of OpenAPI 3.1. A schema with a `title` is a type: it
+stands in the document once, under that name, and all other places point there (http/description.py).
 """
 
 from __future__ import annotations
@@ -144,7 +143,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "operationId": "health",
         "summary": "Is the process alive",
         "description": "It answers, so it is. For liveness probes; `/health` is the same.",
-        "tags": ["operations"],
+        "tags": ["Operations"],
         "responses": answer(
             200, "It is.", record("Health", "the process answers", {"status": _STATUS}, "*"), {"status": "ok"}
         ),
@@ -153,7 +152,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "operationId": "ready",
         "summary": "Can the service do its work now",
         "description": "For readiness probes; `/ready` is the same. Each check answers within 150 ms.",
-        "tags": ["operations"],
+        "tags": ["Operations"],
         "responses": {
             **answer(
                 200,
@@ -180,7 +179,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "summary": "Metrics for Prometheus",
         "description": "docs/METRICS.md explains each. Behind compose's gateway each service has its own: "
         "`/metrics/ingest`, `/metrics/profiler`, `/metrics/recommender`.",
-        "tags": ["operations"],
+        "tags": ["Operations"],
         "responses": answer(
             200,
             "Prometheus' text format.",

@@ -199,7 +199,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "`event_id` counts once. At most 128 events of one user in a request. Bodies may be gzip; "
         "`text/plain` is read as JSON, as beacons "
         f"send it. {ALSO_INVALID}",
-        "tags": ["events"],
+        "tags": ["Events"],
         "requestBody": body("Event or events.", {"oneOf": [EVENT, array(EVENT)]}, _EVENTS),
         "responses": _list_answers(
             "event_id",
@@ -217,7 +217,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "operationId": "postItems",
         "summary": "Put items",
         "description": f"One item, a list or NDJSON; each in place of what was known of it. {ALSO_INVALID}",
-        "tags": ["catalogue"],
+        "tags": ["Catalogue"],
         "requestBody": body(
             "Item or items.", {"oneOf": [ITEM, array(ITEM)]}, {"one": _ITEM, "list": [_ITEM, _OTHER_ITEM]}
         ),
@@ -232,7 +232,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "operationId": "putItem",
         "summary": "Put an item",
         "description": "The whole item, in place of what was known of it.",
-        "tags": ["catalogue"],
+        "tags": ["Catalogue"],
         "parameters": [_ITEM_ID],
         "requestBody": body(
             "The item; `item_id` needs not stand in it.", ITEM, {"gouda": {**_ITEM, "price": 4.2}}
@@ -244,7 +244,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "summary": "Change fields of an item",
         "description": "A merge patch (RFC 7396): null removes a field. A patch of an item that there is "
         "not changes nothing.",
-        "tags": ["catalogue"],
+        "tags": ["Catalogue"],
         "parameters": [_ITEM_ID],
         "requestBody": body(
             "The fields to change.", ITEM_PATCH, {"price": {"price": 3.9, "list_price": None}}
@@ -263,7 +263,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "operationId": "deleteItem",
         "summary": "Take an item out",
         "description": "It leaves the catalogue, and every list, at once.",
-        "tags": ["catalogue"],
+        "tags": ["Catalogue"],
         "parameters": [_ITEM_ID],
         "responses": _one_answers("item_id", _ONE_ITEM),
     },
@@ -272,7 +272,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "summary": "Forget a user",
         "description": "Everything known about the user goes (docs/PRIVACY.md). What comes later begins "
         "anew.",
-        "tags": ["users"],
+        "tags": ["Users"],
         "parameters": [in_path("user_id", "the user", "ada")],
         "responses": _one_answers("user_id", {"user_id": "ada", "position": "1-2-43"}),
     },

@@ -46,8 +46,10 @@ NO_ITEM: Final = {
     "nothing_accepted": "none of the 2 entries could be accepted; the first: item_id is missing",
     "empty_list": "the list is empty; send at least one entry",
 }
-ALSO_INVALID: Final = "A field that cannot be read is `invalid_` and its name: `invalid_price`, "
-"`invalid_currency`, `invalid_context`."
+ALSO_INVALID: Final = (
+    "A field that cannot be read is `invalid_` and its name: `invalid_price`, `invalid_currency`, "
+    "`invalid_context`."
+)
 
 
 NO_BODY_ITEM: Final = {

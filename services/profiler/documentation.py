@@ -74,7 +74,7 @@ def _posted(name: str, what: str) -> dict[str, Any]:
         "summary": f"Apply records of the {what} topic",
         "description": f"For a Knative KafkaSource of the {what} topic. 204 when all are applied, or in "
         f"the dead topic for good.",
-        "tags": ["records"],
+        "tags": ["Records"],
         "requestBody": body(
             "CloudEvents: binary, structured or batched.", _RECORD, {"one": _SAMPLE}, _STRUCTURED
         ),

@@ -40,7 +40,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "summary": "Recommend to a user",
         "description": f"A list for a user, known or not. {_ALWAYS} What was posted before counts: `after` "
         f"waits for it.",
-        "tags": ["recommendations"],
+        "tags": ["Recommendations"],
         "parameters": [_USER, *RECOMMEND_PARAMETERS],
         "responses": {
             **_LISTED,
@@ -52,7 +52,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "operationId": "recommendToAnyone",
         "summary": "Recommend to nobody in particular",
         "description": f"A landing page, or a visitor who is known by `anonymous_id` alone. {_ALWAYS}",
-        "tags": ["recommendations"],
+        "tags": ["Recommendations"],
         "parameters": RECOMMEND_PARAMETERS,
         "responses": {
             **_LISTED,
@@ -66,7 +66,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "description": "Filters, rules, items to rank, what somebody did just now, several rows of a page "
         "at once: "
         f"docs/RECOMMEND.md. {_ALWAYS}",
-        "tags": ["recommendations"],
+        "tags": ["Recommendations"],
         "requestBody": body("The question.", REQUEST, QUESTIONS),
         "responses": {
             **answer(
@@ -85,7 +85,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "description": "Server-sent events: a list at once, and a fresh one as soon as the profile "
         "changes. A stream ends after some minutes (FRESHET_STREAM_MAX_S); browsers connect again by "
         "themselves. The page at /docs waits for the end: try it with `curl -N`.",
-        "tags": ["recommendations"],
+        "tags": ["Recommendations"],
         "parameters": [_USER, *RECOMMEND_PARAMETERS],
         "responses": {
             **answer(
@@ -111,7 +111,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "becomes ready; a line with `error` for a user that cannot be answered. The last line has `done`, "
         "how many `users` (lines), how many `failed`, and whose questions were `repeated` and answered "
         "once. Without it the answer was broken off.",
-        "tags": ["recommendations"],
+        "tags": ["Recommendations"],
         "requestBody": body("Who is asked for.", BATCH, BATCHES),
         "responses": {
             **answer(200, "Lines of JSON.", text("NDJSON"), answers.LINES, "application/x-ndjson"),
@@ -128,7 +128,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "operationId": "listItems",
         "summary": "Read the catalogue page by page",
         "description": "In the order of the ids: all items, or those that a filter lets in.",
-        "tags": ["catalogue"],
+        "tags": ["Catalogue"],
         "parameters": PAGE_PARAMETERS,
         "responses": {
             **answer(200, "A page.", answers.ITEM_PAGE, answers.ITEM_PAGE_ANSWER),
@@ -145,7 +145,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "operationId": "getItem",
         "summary": "Read an item",
         "description": "As it stands in the store; while the store is away, as it was last seen.",
-        "tags": ["catalogue"],
+        "tags": ["Catalogue"],
         "parameters": [_ITEM],
         "responses": {
             **answer(
@@ -186,7 +186,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "operationId": "getProfile",
         "summary": "See what is known about a user",
         "description": "Readable. Somebody nobody has heard of has 0 events, so scripts can poll.",
-        "tags": ["users"],
+        "tags": ["Users"],
         "parameters": [_BUYER],
         "responses": {
             **answer(200, "The profile.", answers.PROFILE, answers.PROFILE_ANSWER),
@@ -203,7 +203,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "summary": "Take out everything stored about a user",
         "description": "As a file, for who asks what is known about them (docs/PRIVACY.md). The raw events "
         "are in the log: `freshet users export` adds them.",
-        "tags": ["users"],
+        "tags": ["Users"],
         "parameters": [_BUYER],
         "responses": {
             **answer(200, "All of it.", answers.EXPORT, answers.EXPORT_ANSWER),
@@ -216,14 +216,14 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "summary": "See which lists there are",
         "description": "What each is made of, what it could be made of, and what is odd about the "
         "deployment's own.",
-        "tags": ["scenarios"],
+        "tags": ["Scenarios"],
         "responses": answer(200, "The scenarios.", state.SCENARIOS, state.SCENARIOS_ANSWER),
     },
     "POST /scenarios/check": {
         "operationId": "checkScenarios",
         "summary": "Check a scenario file",
         "description": "Reads a file (TOML, docs/SCENARIOS.md) without using it.",
-        "tags": ["scenarios"],
+        "tags": ["Scenarios"],
         "requestBody": body("The file.", text("TOML"), state.CHECK_FILES, "application/toml"),
         "responses": answer(
             200,
@@ -236,7 +236,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "operationId": "listReleases",
         "summary": "See which release answers",
         "description": "Which came before, which was refused and why, and what is amiss.",
-        "tags": ["operations"],
+        "tags": ["Operations"],
         "responses": answer(200, "The releases.", state.RELEASES, state.RELEASES_ANSWER),
     },
 }

@@ -1,12 +1,13 @@
-"""What the documentation says of questions that cannot be answered as asked. "…" stands for what is left "
-"out."""
+"""What the documentation says of questions that cannot be answered as asked; "…" is what is left out."""
 
 from __future__ import annotations
 
 from typing import Final
 
-SAYS: Final = "The question cannot be answered as asked. Filters have more codes (docs/FILTERS.md), each "
-"with the place."
+SAYS: Final = (
+    "The question cannot be answered as asked. Filters have more codes (docs/FILTERS.md), each with the "
+    "place."
+)
 _SCENARIO: Final = "scenario: 'foryou' is no scenario; did you mean 'for_you'? There are: for_you, …"
 _N: Final = "n: must be a whole number from 1 to 200"
 _CONTRADICTION: Final = "filter.price: nothing is at least 5 and below 2; change one of the bounds"

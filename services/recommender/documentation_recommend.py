@@ -86,6 +86,7 @@ RECOMMEND_PARAMETERS: Final[list[dict[str, Any]]] = [
                 propertyNames={"pattern": "^context\\."},
             ),
         ),
+        "example": {},  # what the page fills in
         "style": "form",
         "explode": True,  # each of them is a parameter of its own
     },
