@@ -214,6 +214,9 @@ def woken(stack: Stack) -> None:
         "POST", "/events", {"user_id": "u_woke", "event_type": "view", "item_id": "p_1"}
     )
     check(status == 202, f"POST /events: {status} {posted}", "ingest")
+    program = chromium.installed()
+    if program is not None:
+        chromium.one_is_away(stack, program, "profiler")
     stack.compose("start", "profiler")
     for name in ('freshet_start_seconds{service="profiler",step="work"}', "first_event_wait_seconds "):
         wait_until(name, lambda name=name: name in str(stack.call("GET", "/metrics/profiler")[1]), "profiler")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from typing import Final, cast
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
@@ -18,6 +19,14 @@ _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 # Chromium breaks off what it loads when an interface comes up, as the engine's do after the containers.
 _INTERFACE: Final = "ERR_NETWORK_CHANGED"
 _TRIES_MAX: Final = 4
+# What the banner says while /pipeline looks three times more; "" while it is hidden.
+_WATCH_BANNER: Final = """() => new Promise((resolve) => {
+    const banner = document.getElementById("banner");
+    const look = () => banner.hidden || resolve(banner.textContent);
+    look();
+    new MutationObserver(look).observe(banner, { attributes: true });
+    setTimeout(() => resolve(""), 3500);
+})"""
 
 
 def installed() -> str | None:
@@ -84,6 +93,30 @@ def _click(stack: Stack, browser: Browser, errors: list[str]) -> None:
     check(not strangers, f"the page asks {strangers}", "gateway")
     check(not errors, f"the browser's console has errors: {errors}", "gateway")
     note(f"          a click in Chromium: {', '.join(f'{step} {ms} ms' for step, ms in took_ms.items())}")
+
+
+def one_is_away(stack: Stack, program: str, service: str) -> None:
+    """/pipeline says of a service that is stopped that it is not running, and shows the others."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = browser.new_page()
+        for _ in range(_TRIES_MAX):  # see _INTERFACE
+            if stack.keys:
+                _unlock(stack, page)
+                page.wait_for_function("sessionStorage.length > 0")
+            page.goto(f"{stack.url}/pipeline")
+            with suppress(BrowserError, AssertionError):
+                expect(page.locator("main h1")).to_be_visible(timeout=2000)
+                break
+        seen = page.evaluate(_WATCH_BANNER)
+        starts = page.get_by_role("region", name="Starts", exact=True)
+        for name in SERVICES:
+            cells = starts.get_by_role("row", name=name).get_by_role("cell")
+            expect(cells.first if name == service else cells.nth(2)).to_contain_text(
+                "not running" if name == service else "ms"
+            )
+        browser.close()
+    check(not seen, f"without {service}, /pipeline says: {seen}", "gateway")
 
 
 def _unlock(stack: Stack, page: Page) -> None:
