@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,6 +161,15 @@ def test_it_leads_through_everything() -> None:
         "scenarios check",
     ):
         assert needed in typed, needed
+
+
+def test_its_links_lead_somewhere() -> None:
+    titles = [line.lstrip("# ") for line in PAGE.splitlines() if line.startswith("##")]
+    anchors = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
+    for target in re.findall(r"\]\(([^)]+)\)", PAGE):
+        path, _, anchor = target.partition("#")
+        assert (ROOT / "docs" / path).exists(), target
+        assert path or anchor in anchors, target
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ _ENVIRONMENT: Final = ("lib", "lib64", "pyvenv.cfg")
 _PROGRAMS: Final = ("python", "python3", "freshet", "activate")
 _STAMPS: Final = (".run", ".trainer")
 _COMMAND_WAIT_S: Final = 5 * WAIT_S  # training compiles its graphs; bounds a hang alone
-# Reads a pipe whose other end is the test run; when that is gone, so is the terminal with all that runs in it.
+# Reads a pipe whose other end is the test run; when that is gone, so is the terminal and all that runs there.
 _GUARD: Final = 'while read -r _; do :; done; kill -9 -- "-$0" 2>/dev/null'
 
 
