@@ -70,6 +70,20 @@ def test_listeners_of_one_subject_share_its_channel(store: StoreCase) -> None:
     store.run(body)
 
 
+def test_an_announcement_brings_the_trace_of_what_has_made_the_change(store: StoreCase) -> None:
+    async def body(connection: Connection) -> None:
+        trigger, profiles = Trigger(connection), ProfileStore(connection)
+        async with trigger.subscribe("u") as traced, trigger.subscribe("v") as other:
+            changes = {"u": Position(1, 0, 1), "v": Position(1, 0, 2)}
+            await profiles.publish(changes, {"u": "00-trace-span-01"})
+            await heard(traced, changes["u"])
+            await heard(other, changes["v"])
+            assert (traced.traces, other.traces) == (["00-trace-span-01"], [])
+        await trigger.close()
+
+    store.run(body)
+
+
 def test_coming_and_going_in_any_order_leaves_nothing_behind(store: StoreCase) -> None:
     async def body(connection: Connection) -> None:
         seed = random.randrange(2**32)
