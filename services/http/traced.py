@@ -65,7 +65,9 @@ class TraceLayer:
             _finish(span, scope, status)
 
     def _begin(self, scope: Scope) -> Span | None:
-        if scope["type"] != "http" or scope["path"] in self._quiet or scope["path"].startswith("/docs/"):
+        if scope["type"] != "http" or scope["method"] == "OPTIONS":  # preflights
+            return None
+        if scope["path"] in self._quiet or scope["path"].startswith("/docs/"):
             return None
         parent = _carrier(scope)
         if not self._begins and (parent is None or not is_sampled(parent)):
