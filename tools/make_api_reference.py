@@ -28,6 +28,7 @@ DOCUMENT: Final = DOCS / "openapi.json"
 REFERENCE: Final = DOCS / "API.md"
 HERE: Final = "http://localhost:8080"
 _WIDTH: Final = 100
+_FEW: Final = 2  # rows that may stand there again
 _METHODS: Final = ("get", "post", "put", "patch", "delete")
 # Where the pages say more, for each group.
 _MORE: Final = {
@@ -99,6 +100,7 @@ def as_markdown(made: dict[str, Any]) -> str:
 class _Reference:
     def __init__(self, made: dict[str, Any]) -> None:
         self._made = made
+        self._told: dict[str, str] = {}  # what was printed in full, and the heading it stands under
         self._calls: dict[str, list[tuple[str, str, dict[str, Any]]]] = {}
         for path, methods in made["paths"].items():
             for method in _METHODS:
@@ -110,7 +112,7 @@ class _Reference:
         parts = [_INTRODUCTION, *self._contents(), _CONVENTIONS, *self._problems_of_all()]
         for tag in self._made["tags"]:
             more = f" More: {_MORE[tag['name']]}." if tag["name"] in _MORE else ""
-            parts.append(f"## {tag['name']}\n\n{tag['description']}{more}\n\n")
+            parts.append(f"## {tag['name']}\n\n{_linked(tag['description'])}{more}\n\n")
             for method, path, operation in self._calls[tag["name"]]:
                 parts += self._call(method, path, operation)
         parts += self._types()
@@ -136,7 +138,7 @@ class _Reference:
 
     def _call(self, method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
         yield f"### {operation['summary']}\n\n`{method.upper()} {path}` · {_key_of(operation)}\n\n"
-        yield f"{operation['description']}\n\n"
+        yield f"{_linked(operation['description'])}\n\n"
         yield from self._parameters(operation)
         yield from self._bodies(method, path, operation)
         own = {
@@ -145,23 +147,40 @@ class _Reference:
         for status, response in own.items():
             if status < "300":
                 yield from self._answer(status, response)
-        problems = {status: response for status, response in own.items() if status >= "400"}
-        if problems:
-            yield _TABLE
-            for response in problems.values():
-                yield from _codes(response)
-            yield "\n"
+        yield from self._problems({status: one for status, one in own.items() if status >= "400"}, operation)
+
+    def _problems(self, responses: dict[str, Any], operation: dict[str, Any]) -> Iterator[str]:
+        """A table; what another call's table has word for word is said by pointing there."""
+        rows, same = [], []
+        for status, response in responses.items():
+            codes = list(_codes(response))
+            before = self._before("".join(codes), operation) if len(codes) > _FEW else None
+            if before is None:
+                rows += codes
+            else:
+                same.append(f"Problems with status {status}: those of {before}.\n\n")
+        if rows:
+            yield "".join([_TABLE, *rows, "\n"])
+        yield from same
+
+    def _before(self, text: str, operation: dict[str, Any]) -> str | None:
+        """A link to the call under which `text` stands, None where it is this one."""
+        summary = self._told.setdefault(text, operation["summary"])
+        return None if summary == operation["summary"] else f"[{summary}](#{_anchor(summary)})"
 
     def _parameters(self, operation: dict[str, Any]) -> Iterator[str]:
-        parameters = operation.get("parameters", [])
-        if not parameters:
-            return
-        yield "| parameter | type | |\n|---|---|---|\n"
-        for parameter in parameters:
+        rows: dict[str, list[str]] = {"path": [], "query": []}
+        for parameter in operation.get("parameters", []):
             where = " (path)" if parameter["in"] == "path" else ""
             kind, says = self._type(parameter["schema"]), _says(parameter, parameter["schema"])
-            yield f"| `{parameter['name']}`{where} | {kind} | {_cell(says)} |\n"
-        yield "\n"
+            rows[parameter["in"]].append(f"| `{parameter['name']}`{where} | {kind} | {_cell(says)} |\n")
+        query = rows["query"]
+        before = self._before("".join(query), operation) if len(query) > _FEW else None
+        shown = rows["path"] + (query if before is None else [])
+        if shown:
+            yield "".join(["| parameter | type | |\n|---|---|---|\n", *shown, "\n"])
+        if before is not None:
+            yield f"{'And the' if shown else 'The'} parameters of the query that {before} has.\n\n"
 
     def _bodies(self, method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
         url = _url(path, operation)
@@ -196,7 +215,7 @@ class _Reference:
     def _types(self) -> Iterator[str]:
         yield "## Types\n\n"
         for name, schema in self._made["components"]["schemas"].items():
-            yield f"### {name}\n\n{_capital(schema['description'])}.\n\n"
+            yield f"### {name}\n\n{_linked(_capital(schema['description']))}.\n\n"
             if "properties" not in schema:
                 continue
             yield "| field | type | |\n|---|---|---|\n"
@@ -293,7 +312,12 @@ def _code(value: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return _linked(text.replace("|", "\\|").replace("\n", " "))
+
+
+def _linked(text: str) -> str:
+    """With links to the pages that it names."""
+    return re.sub(r"\bdocs/([A-Z]+\.md)", r"[\1](\1)", text)
 
 
 def _key_of(operation: dict[str, Any]) -> str:

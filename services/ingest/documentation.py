@@ -188,7 +188,7 @@ def _one_answers(
     }
 
 
-_ONE_ITEM: Final = {"item_id": _GOUDA, "position": "1-0-7"}
+_ONE_ITEM: Final = {"item_id": _GOUDA, "position": "1-3-1745"}
 _ITEM_ID: Final = in_path("item_id", "the item", _GOUDA)
 CALLS: Final[dict[str, dict[str, Any]]] = {
     "POST /events": {
@@ -206,7 +206,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
             "Event",
             {
                 "accepted": 1,
-                "event_ids": ["01a2166a-5792-7a83-bfdb-b97e781e14ef"],
+                "event_ids": ["01a21685-2d5d-702b-9ca0-557e336e06fa"],
                 "positions": ["1-3-9728"],
                 "rejected": [],
             },
@@ -224,7 +224,7 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "responses": _list_answers(
             "item_id",
             "Item",
-            {"accepted": 1, "item_ids": [_GOUDA], "positions": ["1-0-7"], "rejected": []},
+            {"accepted": 1, "item_ids": [_GOUDA], "positions": ["1-3-1744"], "rejected": []},
             NO_ITEM,
         ),
     },
@@ -274,6 +274,6 @@ CALLS: Final[dict[str, dict[str, Any]]] = {
         "anew.",
         "tags": ["Users"],
         "parameters": [in_path("user_id", "the user", "ada")],
-        "responses": _one_answers("user_id", {"user_id": "ada", "position": "1-2-43"}),
+        "responses": _one_answers("user_id", {"user_id": "ada", "position": "1-1-9485"}),
     },
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from services.http.documentation import Schema, array, of, record, text
-from services.recommender.documentation_examples import CHEESE, MILK
+from services.recommender.documentation_examples import BANANAS
 
 _NULL_TEXT: Final = ["string", "null"]
 _FREE: Final[Schema] = {"description": "any JSON"}
@@ -137,44 +137,44 @@ PAGE: Final = record(
 LIST_ANSWER: Final[dict[str, Any]] = {
     "items": [
         {
-            "item_id": "995242",
-            "score": 6.941906,
+            "item_id": BANANAS,
+            "score": 11.614608,
             "rank": 1,
             "reason": {"code": "trending", "text": "Trending right now"},
-            "title": "Fluid milk white only",
-            "price": 1.0,
+            "title": "Bananas, 40 lb",
+            "price": 0.92,
         },
         {
-            "item_id": CHEESE,
-            "score": 5.12,
+            "item_id": "1022254",
+            "score": 8.590984,
             "rank": 2,
             "reason": {
                 "code": "similar_to_item",
-                "text": "Similar to Fluid milk white only, which you looked at",
-                "item_id": MILK,
+                "text": "Similar to Bananas, 40 lb, which you looked at",
+                "item_id": BANANAS,
             },
-            "title": "Iws single cheese, 12 oz",
-            "price": 1.38,
+            "title": "Potatoes sweet & yams, 40 lb",
+            "price": 1.67,
         },
     ],
-    "next_cursor": "ATDQm0Ya4b2L",
-    "recommendation_id": "AQGiFm9d9hCRoXtmb3JfeW91AGRheTAtNTJjZjk0NDgwNGMyAGxpdmU",
+    "next_cursor": "AUyfeN1rKM0u3yhvbz2uYFp0l0kdqjQZXG5REaMq2XB8zB6SVHZ9zsg",
+    "recommendation_id": "AQGiFoUujexkTSZmb3JfeW91AGRheTAtNTJjZjk0NDgwNGMyAGxpdmU",
     "scenario": "for_you",
     "strategy": "model",
     "release": "day0-52cf944804c2",
     "user_id": "u_12345",
     "anonymous_id": None,
-    "profile_events": 6,
-    "profile_age_ms": 12,
+    "profile_events": 1,
+    "profile_age_ms": 271,
     "fresh": True,
 }
 LINES: Final = (
-    '{"user_id":"u_12345","items":[{"item_id":"1029743","score":1.0,"rank":1,…}],…}\n'
+    '{"user_id":"u_12345","items":[{"item_id":"1082185","score":11.614389,"rank":1,…}],…}\n'
     '{"user_id":"","error":{"status":422,"code":"invalid_id","detail":"user_ids[1]: is empty; …"}}\n'
     '{"done":true,"users":2,"failed":1,"repeated":[]}\n'
 )
 STREAM: Final = (
-    'retry: 500\n\nid: 1-3-9727\ndata: {"items":[{"item_id":"1029743","score":12.387795,"rank":1,…}],…}\n\n'
+    'retry: 500\n\nid: 1-3-9728\ndata: {"items":[{"item_id":"1082185","score":11.51349,"rank":1,…}],…}\n\n'
 )
 ITEM_PAGE: Final = record(
     "ItemPage",
@@ -191,10 +191,12 @@ ITEM_PAGE: Final = record(
     additionalProperties=False,
 )
 ITEM_PAGE_ANSWER: Final = {
-    "items": [{"item_id": CHEESE, "title": "Iws single cheese, 12 oz", "price": 1.38}],
-    "next_cursor": "MTA5NjAzNg",
-    "total": 29,
-    "filter": {"matched": 29},
+    "items": [
+        {"item_id": "1000002", "title": "Meat: beef bulk", "price": 4.25},
+        {"item_id": "1000050", "title": "Kids cereal, 14.5 oz", "price": 2.99},
+    ],
+    "next_cursor": "MTAwMDA1MA",
+    "total": 6946,
 }
 _INTERESTS: Final = array(
     record("Interest", "a category", {"category": text(), "weight": of("number", "a share")}, "*"),
