@@ -19,6 +19,7 @@ from services.cli.output import print_json, print_line, say
 from services.cli.rows import open_rows
 
 _PREVIEW_ROWS = 3
+_NAMES_SHOWN = 8
 _REASONS_SHOWN = 3
 _REASONS_READ_BYTES = 16_384  # some ten times as much as three of them need
 _RATED_FROM_S = 0.5  # of shorter runs a rate says nothing
@@ -83,8 +84,9 @@ def items(arguments: argparse.Namespace) -> int:
     finally:
         source.discard()
     status = _report("items", result, arguments)
-    if result["properties"] and not arguments.as_json:
-        names = ", ".join(result["properties"])
+    if (own := result["properties"]) and not arguments.as_json:
+        more = f" and {len(own) - _NAMES_SHOWN} more" if len(own) > _NAMES_SHOWN else ""
+        names = ", ".join(own[:_NAMES_SHOWN]) + more
         say(f"no field of an item is called {names}: kept as properties (--map title=COLUMN names a field)")
     return status
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,12 +29,13 @@ from services.cli.upload import ImportMarks, post
 from services.kernel.cells import check_cells
 from services.kernel.event_input import ITEM_ID_SPELLINGS
 from services.kernel.item import Item
-from services.kernel.nearest import likely_meant
 
 HIDDEN_SHARE_MAX = 0.2  # more is rather a broken export than a changed assortment
 NEEDED = (ITEM_ID_SPELLINGS,)  # without it no row of a file can be accepted
 _PAGE_ITEMS = 200
 _HIDING_AT_ONCE = 8
+# titel, categorys, currancy are slips; subtitle, publisher and territories are properties of somebody's own.
+_SLIP_LIKENESS = 0.8
 _FIELDS = frozenset(Item.__struct_fields__)
 
 
@@ -175,11 +177,11 @@ def check_names(mapping: ColumnMapping) -> None:
     """Raise CommandError where --map or --set name what is nearly a field of an item, but none."""
     known = _FIELDS | set(ITEM_ID_SPELLINGS)
     for name in (*mapping.columns, *mapping.constants):
-        meant = None if "." in name or name in known else likely_meant(name, sorted(known))
-        if meant is not None:
+        meant = () if "." in name or name in known else get_close_matches(name, known, 1, _SLIP_LIKENESS)
+        if meant and meant[0][0] == name[0]:
             raise CommandError(
-                f"an item has no {name!r}; did you mean {meant!r}? Properties of your own may have any name: "
-                f"properties.{name}=…"
+                f"an item has no {name!r}; did you mean {meant[0]!r}? "
+                f"Properties of your own may have any name: properties.{name}=…"
             )
 
 

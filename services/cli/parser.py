@@ -72,7 +72,8 @@ become properties. Several categories, tags or image_urls of one cell stand apar
 by >.
 
   freshet items import products.csv --map item_id=sku --map title=name
-  freshet items import products.csv --delimiter ';' --replace
+  freshet items import products.csv --delimiter ';' --decimal-comma --dry-run
+  freshet items import products.csv --replace
 
 Importing a file twice is the same as once. Some seconds later `freshet run` builds a day-0 release by itself;
 other deployments: freshet release init."""

@@ -189,6 +189,11 @@ def test_rejected_rows_are_listed_with_reasons(shop: FreshetProcess, tmp_path: P
         ),
         (["events", "import", "{file}", *MAPPING, "--url", "localhost", "--patience-s", "0"], "http://"),
         (["items", "import", "{file}", "--force"], "--replace"),
+        (
+            ["items", "import", "{file}", "--dry-run", "--map", "item_id=sku", "--map", "price=who"],
+            "row 1: price",
+        ),
+        (["events", "import", "{file}", "--dry-run", *MAPPING, "--map", "quantity=sku"], "row 1: quantity"),
         (["items", "import", "{file}", "--map", "sku"], "name=value"),
     ],
 )

@@ -29,7 +29,7 @@ _GUARD: Final = 'while read -r _; do :; done; kill -9 -- "-$0" 2>/dev/null'
 
 def make_clone(folder: Path) -> None:
     """What `git clone` and a first `make` would leave: this source tree, and this Python's environment under
-    .venv with the stamps that make asks for, so that nothing is installed. It has no pip either."""
+    .venv with the stamps that make asks for. It must not install: that would be into our environment."""
     binaries = folder / ".venv" / "bin"
     binaries.mkdir(parents=True)
     for name in _LINKED:

@@ -258,7 +258,17 @@ def test_what_is_nearly_a_field_of_an_item_is_asked_about() -> None:
     for flags, constants in ((["titel=name"], []), ([], ["currancy=EUR"])):
         with pytest.raises(CommandError, match=r"did you mean '(title|currency)'\?.*properties\."):
             check_names(parse_mapping(flags, constants))
-    check_names(parse_mapping(["item_id=sku", "title=name", "colour=farbe", "properties.titel=name"], []))
+    own = (
+        "colour",
+        "subtitle",
+        "publisher",
+        "territories",
+        "age",
+        "sale_price",
+        "series",
+        "properties.titel",
+    )
+    check_names(parse_mapping(["item_id=sku", "title=name", *(f"{name}=column" for name in own)], []))
 
 
 def test_columns_that_nobody_mapped_are_named() -> None:
