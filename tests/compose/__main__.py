@@ -84,6 +84,8 @@ def through_the_gateway(stack: Stack) -> None:
         lines = [stream.readline() for _ in range(4)]
     check(any(line.startswith(b"data: ") for line in lines), f"stream: {lines!r}", "gateway", "recommender")
     check("/events" in stack.get("/openapi/ingest.json")["paths"], "openapi of ingest", "gateway")
+    whole = stack.get("/openapi.json")["paths"]
+    check({"/events", "/recommend"} <= set(whole), "openapi of both", "gateway")
     check(
         "/recommend" in stack.get("/openapi/recommender.json")["paths"],
         "openapi of the recommender",

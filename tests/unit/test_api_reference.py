@@ -12,8 +12,15 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from services.http.description import schema_of
+from services.http.documentation import BODY_PROBLEMS
 from services.http.keys import GA4_PATH, SEGMENT_PATHS, KeyRing
+from services.ingest.app import create_ingest_app
+from services.ingest.settings import IngestSettings
+from services.profiler.documentation import CALLS as PUSHED
 from services.profiler.routes import push_router
+from services.recommender.app import create_app as create_recommender_app
+from services.recommender.settings import RecommenderSettings
 from tools.make_api_reference import DOCUMENT, REFERENCE, as_json, as_markdown, document
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,15 +139,24 @@ def test_every_example_is_of_its_type() -> None:
     assert seen > 300
 
 
-def codes_told() -> set[str]:
-    parts = [*CALLS.values(), {"responses": MADE["components"]["responses"]}]
+def source_of(room: str) -> str:
+    """The code of a room, without what it only tells."""
+    paths = (ROOT / "services" / room).glob("*.py")
+    return "".join(path.read_text() for path in paths if "documentation" not in path.name)
+
+
+def codes_of(operation: dict[str, Any]) -> set[str]:
     contents = [
         content
-        for part in parts
-        for response in part["responses"].values()
+        for response in operation["responses"].values()
         for content in response.get("content", {}).values()
     ]
     return {code for content in contents for code in content.get("examples", {})}
+
+
+def codes_told() -> set[str]:
+    parts = [*CALLS.values(), {"responses": MADE["components"]["responses"]}]
+    return {code for part in parts for code in codes_of(part)}
 
 
 def test_every_code_in_the_services_is_told_and_no_other() -> None:
@@ -148,7 +164,7 @@ def test_every_code_in_the_services_is_told_and_no_other() -> None:
         r"\b(?:Problem|QueryError|EventError|ItemError)\(\s*(?:\d+, )?\s*\"([a-z]+(?:_[a-z0-9]+)+)\""
     )
     rooms = ("http", "ingest", "recommender", "kernel")
-    code = "".join(path.read_text() for room in rooms for path in (ROOT / "services" / room).glob("*.py"))
+    code = "".join(source_of(room) for room in rooms)
     raised = set(pattern.findall(code))
     assert len(raised) > 30
     told = codes_told()
@@ -157,14 +173,38 @@ def test_every_code_in_the_services_is_told_and_no_other() -> None:
     # The reference names the family: `invalid_` and the name of the field.
     of_fields = {f"invalid_{name}" for name in MADE["components"]["schemas"]["Event"]["properties"]}
     assert raised - told - NOT_OF_A_CALL - of_lines - of_fields == set()
-    everything = code + "".join(path.read_text() for path in (ROOT / "services/ranking").glob("*.py"))
+    everything = code + source_of("ranking")
     for one in told:
         assert f'"{one}"' in everything or one.startswith("invalid_"), one
 
 
 def test_records_are_described_for_who_pushes_them() -> None:
-    from services.profiler.documentation import CALLS as PUSHED
-
     router = push_router(None, None, None, 1)  # type: ignore[arg-type]
     routes = {f"{method} {route.path}" for route in router.routes for method in route.methods or ()}
     assert routes == set(PUSHED)
+    pushed = schema_of("Freshet profiler", "0", router.routes)
+    OpenAPIV31SpecValidator(pushed).validate()
+    assert [tag["name"] for tag in pushed["tags"]] == ["Records"]
+    codes = {code for call in pushed["paths"].values() for code in codes_of(call["post"])}
+    profiler = source_of("profiler")
+    of_bodies = {code for told in BODY_PROBLEMS.values() for code in told}
+    refused = {
+        "missing_key",
+        "unknown_key",
+        "key_in_query",
+        "write_key_only",
+        "foreign_host",
+        "foreign_origin",
+    }
+    assert all(f'"{code}"' in profiler for code in codes - of_bodies - refused), codes
+
+
+def test_each_service_describes_its_own_part() -> None:
+    recommender = create_recommender_app(RecommenderSettings()).openapi()
+    ingest = create_ingest_app(IngestSettings()).openapi()
+    for part in (recommender, ingest):
+        OpenAPIV31SpecValidator(part).validate()
+    assert {*recommender["paths"], *ingest["paths"]} == set(MADE["paths"])
+    assert {*recommender["paths"]} & {*ingest["paths"]} == {
+        "/items", "/items/{item_id}", "/healthz", "/readyz", "/metrics",
+    }  # fmt: skip

@@ -202,5 +202,9 @@ def test_the_gateway_s_page_of_calls_loads_what_the_recommender_serves_and_nothi
     assert set(re.findall(r'(?:href|src)="(/docs/[^"]+)"', page)) == {
         path for path in served if path.startswith("/docs/")
     }
+    whole = re.search(r"location = /openapi\.json \{.*?alias /etc/freshet/(\S+);", GATEWAY, re.DOTALL)
+    assert whole is not None
+    assert f"COPY deploy/gateway/ docs/{whole[1]} /etc/freshet/" in DOCKERFILE
+    assert f"!docs/{whole[1]}\n" in (ROOT / ".dockerignore").read_text()
     described = set(re.findall(r'data-url="/openapi/(\w+)\.json"', page))
     assert described == set(re.findall(r"location = /openapi/(\w+)\.json", GATEWAY))
