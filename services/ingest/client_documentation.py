@@ -182,6 +182,16 @@ _TOO_MANY: Final = {
 }
 
 
+def _as_segment(responses: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The problems with what Segment's clients look for."""
+    for response in responses.values():
+        for content in response["content"].values():
+            for example in content["examples"].values():
+                problem_told = example["value"]
+                problem_told |= {"success": False, "message": problem_told["detail"]}
+    return responses
+
+
 def _segment(name: str, summary: str, says: str, *, batch: bool = False, **examples: Any) -> dict[str, Any]:
     unread = dict(_OBJECT)
     if batch:
@@ -210,15 +220,17 @@ def _segment(name: str, summary: str, says: str, *, batch: bool = False, **examp
                 _ANSWER,
                 {"success": True},
             ),
-            **problem(
-                400,
-                "The body is no JSON object, or larger than Segment allows: 32 KB a call, 500 KB a batch.",
-                unread,
-                _REFUSED,
-                success=False,
-                message="the same as `detail`",
+            **_as_segment(
+                problem(
+                    400,
+                    "The body is no JSON object, or larger than Segment allows: 32 KB a call, 500 KB in all.",
+                    unread,
+                    _REFUSED,
+                )
             ),
-            **problem(401, "The key is missing, or not one of this service's.", _BAD_KEY, _REFUSED),
+            **_as_segment(
+                problem(401, "The key is missing, or not one of this service's.", _BAD_KEY, _REFUSED)
+            ),
             "413": None,  # Segment's clients know 400
             **problem(503, "The log is away or full. The clients send the same again.", NO_LOG),
         },
