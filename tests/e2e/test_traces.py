@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from redis import Redis
 
+from services.kernel.position import Position
 from tests.e2e.running import WAIT_S, FreshetProcess, eventually
 from tests.e2e.traced_services import Urls, three_services
 from tests.otlp import Collector, Seen, collector
@@ -45,6 +48,7 @@ class Site(NamedTuple):
     collector: Collector
     names: dict[str, str]  # the name of each service in its spans
     topic: str
+    store: Redis
 
     def post(self, events: Any, headers: dict[str, str], path: str = "/events") -> httpx.Response:
         answer = self.http.post(self.urls.ingest + path, json=events, headers=headers)
@@ -70,10 +74,15 @@ def in_one_process(valkey: ValkeyServer, namespace: str) -> Iterator[Site]:
             "FRESHET_STORE_URL": valkey.url,
             "FRESHET_NAMESPACE": namespace,
         }
-        with FreshetProcess(Path(directory), ["--empty"], variables) as process, client() as http:
+        with (
+            FreshetProcess(Path(directory), ["--empty"], variables) as process,
+            client() as http,
+            store_at(valkey) as store,
+        ):
             process.start()
             names = dict.fromkeys(("ingest", "profiler", "recommender"), "freshet")
-            yield Site(http, Urls(process.url, process.url), receiver, names, f"{namespace}.events.g1")
+            urls, topic = Urls(process.url, process.url), f"{namespace}.events.g1"
+            yield Site(http, urls, receiver, names, topic, store)
 
 
 @contextmanager
@@ -85,9 +94,18 @@ def in_three_processes(kafka: KafkaBroker, valkey: ValkeyServer, namespace: str)
             "FRESHET_STORE_URL": valkey.url,
             "FRESHET_NAMESPACE": namespace,
         }
-        with three_services(variables) as urls, client() as http:
+        with three_services(variables) as urls, client() as http, store_at(valkey) as store:
             names = {name: f"freshet-{name}" for name in ("ingest", "profiler", "recommender")}
-            yield Site(http, urls, receiver, names, f"{namespace}.events.g1")
+            yield Site(http, urls, receiver, names, f"{namespace}.events.g1", store)
+
+
+def store_at(valkey: ValkeyServer) -> Redis:
+    return Redis(host=valkey.host, port=valkey.port)
+
+
+def listeners(site: Site, channel: str) -> int:
+    counted: list[Any] = site.store.execute_command("PUBSUB", "SHARDNUMSUB", channel)  # type: ignore[no-untyped-call]
+    return int(counted[1])
 
 
 def client() -> httpx.Client:
@@ -188,6 +206,27 @@ def test_an_answer_asked_for_after_an_event_tells_its_position(site: Site) -> No
     assert "url.path" not in answered.attributes
     send = site.traced(poster.trace, f"send {site.topic}")[f"send {site.topic}"]
     assert send.attributes["freshet.position"] == position
+
+
+def test_an_answer_that_waited_for_an_event_has_a_link_to_it(site: Site) -> None:
+    """Where it heard of the change; it may have seen the profile a moment before that was announced."""
+    waiting = f"{USER}-waiting"
+    channel = f"{site.topic.partition('.')[0]}:c:{waiting}"
+
+    def linked() -> bool:
+        poster, asker = Context.new(), Context.new()
+        first = Position.parse(site.post(event(user_id=waiting), {}).json()["positions"][0])
+        url = f"{site.urls.recommender}/recommend/{waiting}?after={first._replace(offset=first.offset + 1)}"
+        with ThreadPoolExecutor(1) as beside, client() as http:
+            asking = beside.submit(http.get, url, headers=asker.headers())
+            eventually(lambda: listeners(site, channel), bool)
+            site.post(event(user_id=waiting), poster.headers())
+            assert asking.result().json()["fresh"]
+        answered = site.traced(asker.trace, "GET /recommend/{user_id}")["GET /recommend/{user_id}"]
+        assert {trace for trace, _ in answered.links} <= {poster.trace}
+        return bool(answered.links)
+
+    eventually(linked, bool)
 
 
 def test_events_of_a_request_share_its_trace(site: Site) -> None:
