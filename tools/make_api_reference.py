@@ -151,17 +151,19 @@ class _Reference:
 
     def _problems(self, responses: dict[str, Any], operation: dict[str, Any]) -> Iterator[str]:
         """A table; what another call's table has word for word is said by pointing there."""
-        rows, same = [], []
+        rows: list[str] = []
+        same: dict[str, list[str]] = {}
         for status, response in responses.items():
             codes = list(_codes(response))
             before = self._before("".join(codes), operation) if len(codes) > _FEW else None
             if before is None:
                 rows += codes
             else:
-                same.append(f"Problems with status {status}: those of {before}.\n\n")
+                same.setdefault(before, []).append(status)
         if rows:
             yield "".join([_TABLE, *rows, "\n"])
-        yield from same
+        for before, statuses in same.items():
+            yield f"Problems with status {', '.join(statuses)}: those of {before}.\n\n"
 
     def _before(self, text: str, operation: dict[str, Any]) -> str | None:
         """A link to the call under which `text` stands, None where it is this one."""
@@ -215,20 +217,26 @@ class _Reference:
     def _types(self) -> Iterator[str]:
         yield "## Types\n\n"
         for name, schema in self._made["components"]["schemas"].items():
-            yield f"### {name}\n\n{_linked(_capital(schema['description']))}.\n\n"
+            yield f"### {name}\n\n{_linked(_capital(schema['description'].rstrip('.')))}.\n\n"
             if "properties" not in schema:
                 continue
             yield "| field | type | |\n|---|---|---|\n"
             required = schema.get("required", [])
             for field, kind in schema["properties"].items():
                 star = " \\*" if field in required else ""
-                yield f"| `{field}`{star} | {self._type(kind)} | {_cell(_says(kind, kind))} |\n"
-            yield "\n\\* always there\n\n" if required else "\n"
+                says = _cell(_says(kind, kind) or self._named(kind).get("description", ""))
+                yield f"| `{field}`{star} | {self._type(kind)} | {says} |\n"
+            yield "\n\\* must be there\n\n" if required else "\n"
+
+    def _named(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The type that a schema points to, else itself."""
+        found: dict[str, Any] = self._made["components"]["schemas"].get(_name_of(schema), schema)
+        return found
 
     def _type(self, schema: dict[str, Any]) -> str:
         """A schema in some words; types of their own are links."""
         if "$ref" in schema:
-            name = schema["$ref"].rpartition("/")[2]
+            name = _name_of(schema)
             return f"[{name}](#{_anchor(name)})"
         for word in ("oneOf", "anyOf"):
             if word in schema:
@@ -242,6 +250,11 @@ class _Reference:
             else:
                 told.append({"string": "text", "object": "object", "any": "any"}.get(kind, kind))
         return " or ".join(told)
+
+
+def _name_of(schema: dict[str, Any]) -> str:
+    reference: str = schema.get("$ref", "")
+    return reference.rpartition("/")[2]
 
 
 def compact(value: Any, indent: str = "") -> str:

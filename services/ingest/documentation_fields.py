@@ -37,7 +37,7 @@ EVENT: Final[Schema] = record(
         "item_id": text(f"the item that it is about; also {', '.join(ITEM_ID_SPELLINGS[1:])}", "p_67890"),
         "items": array(
             _LINE,
-            f"in place of `item_id`: lines of an order, or what an impression showed; at most {MAX_LINES}",
+            "in place of `item_id`: lines of an order, or what an impression showed",
             [{"item_id": "p_67890", "quantity": 2, "price": 4.5}],
             minItems=1,
             maxItems=MAX_LINES,
@@ -46,13 +46,13 @@ EVENT: Final[Schema] = record(
         "event_id": text("makes a repeated event count once; absent: one is made and returned"),
         "progress": of(
             "number",
-            "of `video_progress`: how far the video has run, 0 to 1; from 0.95 on it is finished, and "
+            "of `video_progress`: how far the video has run; from 0.95 on it is finished, and "
             "leaves `continue_watching`; absent: `value`, where that lies between 0 and 1",
             0.4,
             minimum=0,
             maximum=1,
         ),
-        "rating": of("number", "of `rating`: 0 to 5", 4, minimum=0, maximum=5),
+        "rating": of("number", "of `rating`: how good", 4, minimum=0, maximum=5),
         "price": of("number", "of one piece", 4.5),
         "quantity": of("number", "how many, above 0", 2),
         "currency": text("ISO 4217", "EUR"),

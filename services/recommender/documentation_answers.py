@@ -195,7 +195,7 @@ ITEM_PAGE_ANSWER: Final = {
         {"item_id": "1000002", "title": "Meat: beef bulk", "price": 4.25},
         {"item_id": "1000050", "title": "Kids cereal, 14.5 oz", "price": 2.99},
     ],
-    "next_cursor": "MTAwMDA1MA",
+    "next_cursor": "MTAwMDcwNw",
     "total": 6946,
 }
 _INTERESTS: Final = array(
