@@ -16,6 +16,7 @@ from tests.compose.stack import Stack, check
 
 SERVICES: Final = ("ingest", "profiler", "recommender")
 _VISITOR: Final = "/recommend/compose_visitor"
+_STREAM: Final = {"Accept": "text/event-stream", "Accept-Encoding": "gzip, deflate, br"}
 # Bounds a hang alone: a heartbeat comes every 15 s.
 _TIMEOUT_S: Final = 40.0
 
@@ -73,15 +74,16 @@ def clicked(stack: Stack) -> None:
     page = {"Origin": stack.url, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
     status, body = stack.call("GET", f"{_VISITOR}?n=8", headers=page)
     check(status == 200, f"GET {_VISITOR} of the page: {status} {body}", "gateway", "recommender")
-    with _following(stack, f"{_VISITOR}/stream?n=8", page) as lists:
+    with _following(stack, f"{_VISITOR}/stream?n=2", page) as lists:
         before = next(lists)
-        event = {"user_id": "compose_visitor", "event_type": "like", "item_id": before["items"][1]["item_id"]}
+        disliked = before["items"][0]["item_id"]
+        event = {"user_id": "compose_visitor", "event_type": "dislike", "item_id": disliked}
         status, posted = stack.call("POST", "/events", event, headers=page)
         check(status == 202, f"POST /events of the page: {status} {posted}", "gateway", "ingest")
         after = next(lists)
     check(after["profile_events"] == before["profile_events"] + 1, f"{before} became {after}", "profiler")
     ids = [[item["item_id"] for item in told["items"]] for told in (before, after)]
-    check(ids[0] != ids[1], f"a click left the list at {ids[0]}", "profiler", "recommender")
+    check(disliked not in ids[1], f"{disliked} was disliked: {ids[0]} became {ids[1]}", "recommender")
 
 
 @contextmanager
@@ -90,9 +92,10 @@ def _following(stack: Stack, path: str, headers: dict[str, str]) -> Iterator[Ite
     connection = http.client.HTTPConnection(urlsplit(stack.url).netloc, timeout=_TIMEOUT_S)
     key = {"X-API-Key": stack.keys.split(",")[0]} if stack.keys else {}
     try:
-        connection.request("GET", path, headers={**headers, **key, "Accept": "text/event-stream"})
+        connection.request("GET", path, headers={**_STREAM, **headers, **key})
         answer = connection.getresponse()
         kind = answer.getheader("content-type", "")
+        check(answer.getheader("content-encoding") is None, f"{path} is compressed, which holds it back")
         check(
             (answer.status, kind.partition(";")[0]) == (200, "text/event-stream"), f"{path}: {answer.status}"
         )
