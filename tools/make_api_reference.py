@@ -73,6 +73,17 @@ In a query only keys of `FRESHET_WRITE_KEYS` are taken, since URLs are logged.
 what to change. New members and new codes may come.
 
 """  # noqa: E501 - a table's row is one line
+# Of no call in particular, so in no call's description: unknown paths, a browser's preflight, a fault.
+OF_ALL: Final = (
+    (
+        403,
+        "origin_not_allowed",
+        "add the origin 'https://shop.example' to FRESHET_CORS_ORIGINS to call from it",
+    ),
+    (404, "not_found", "there is nothing under this path; /docs lists what there is"),
+    (405, "method_not_allowed", "this path takes POST"),
+    (500, "internal_error", "this is a fault of the service, not of the request; it is logged"),
+)
 _TABLE: Final = "| status | code | detail |\n|---|---|---|\n"
 
 
@@ -129,11 +140,9 @@ class _Reference:
 
     def _problems_of_all(self) -> Iterator[str]:
         yield f"Any call may answer these; those about bodies, any call with one:\n\n{_TABLE}"
-        for response in self._made["components"]["responses"].values():
-            yield from _codes(response)
-        yield from _row(
-            500, "internal_error", "this is a fault of the service, not of the request; it is logged"
-        )
+        rows = [row for one in self._made["components"]["responses"].values() for row in _codes(one)]
+        rows += [row for told in OF_ALL for row in _row(*told)]
+        yield from sorted(rows, key=lambda row: row[:5])  # by status
         yield "\n"
 
     def _call(self, method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:

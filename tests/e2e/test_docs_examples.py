@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 from services.http.documentation import NO_JSON as NO_JSON_CODES
 from tests.e2e.api_mistakes import MISTAKES, NOT_PROVOKED
 from tests.e2e.running import FreshetProcess
+from tools.make_api_reference import OF_ALL
 
 STREAM = "/recommend/{user_id}/stream"
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -199,6 +200,16 @@ def test_every_mistake_is_answered_as_told(demo_shop: FreshetProcess, schema: di
         if mistake.code not in LIKE_IT:  # its numbers are those of another body
             pattern = ".*".join(map(re.escape, detail.split("…")))
             assert re.fullmatch(pattern, problem["detail"], re.DOTALL), (mistake, problem["detail"], detail)
+
+
+def test_what_is_of_no_call_is_answered_as_told(demo_shop: FreshetProcess) -> None:
+    preflight = {"origin": "https://shop.example", "access-control-request-method": "POST"}
+    given = [
+        demo_shop.call("OPTIONS", "/events", headers=preflight),
+        demo_shop.call("GET", "/nothing"),
+        demo_shop.call("GET", "/events"),
+    ]
+    assert [(status, told["code"], told["detail"]) for status, told in given] == [*OF_ALL[:3]]
 
 
 def test_every_problem_told_is_provoked_somewhere(schema: dict[str, Any]) -> None:

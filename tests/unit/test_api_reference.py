@@ -21,7 +21,7 @@ from services.profiler.documentation import CALLS as PUSHED
 from services.profiler.routes import push_router
 from services.recommender.app import create_app as create_recommender_app
 from services.recommender.settings import RecommenderSettings
-from tools.make_api_reference import DOCUMENT, REFERENCE, as_json, as_markdown, document
+from tools.make_api_reference import DOCUMENT, OF_ALL, REFERENCE, as_json, as_markdown, document
 
 ROOT = Path(__file__).resolve().parents[2]
 MADE = document()
@@ -30,15 +30,8 @@ CALLS = {
     for path, methods in MADE["paths"].items()
     for method, operation in methods.items()
 }
-# Of no call that there is: of unknown paths, preflights, broken HTTP, a page that was not installed.
-NOT_OF_A_CALL = {
-    "bad_request",
-    "not_found",
-    "method_not_allowed",
-    "origin_not_allowed",
-    "head_too_slow",
-    "docs_not_installed",
-}
+# Of broken HTTP, and of a page that was not installed: of no call.
+NOT_OF_A_CALL = {code for _, code, _ in OF_ALL} | {"bad_request", "head_too_slow", "docs_not_installed"}
 
 
 def test_the_files_are_what_the_program_makes() -> None:
@@ -103,6 +96,31 @@ def test_the_keys_told_are_those_that_are_taken() -> None:
         assert needs_none == (not schemes), call
         assert (ring.refusal(method, path, {}, query) is None) == (not schemes or name in schemes), call
         assert ring.refusal(method, path, {b"authorization": b"Bearer all"}, b"") is None
+
+
+def test_a_wrong_key_is_answered_as_told() -> None:
+    ring = KeyRing(["all"], ["write"])
+    bearer = b"authorization"
+    refusals = [
+        ring.refusal("GET", "/items", {}, b""),
+        ring.refusal("GET", "/items", {bearer: b"Bearer no"}, b""),
+        ring.refusal("POST", "/events", {}, b"key=all"),
+        ring.refusal("GET", "/items", {bearer: b"Bearer write"}, b""),
+        ring.refusal_by_body({}, b"", "all"),
+    ]
+    told = examples_of(CALLS["POST /v1/track"])
+    assert len({refusal.code for refusal in refusals if refusal}) == len(refusals)
+    for refusal in refusals:
+        assert refusal is not None
+        assert told[refusal.code]["status"] == refusal.status
+        assert told[refusal.code]["detail"] == refusal.detail
+
+
+def examples_of(operation: dict[str, Any]) -> dict[str, Any]:
+    """Code -> the problem of it, those of every call too."""
+    parts = [*operation["responses"].values(), *MADE["components"]["responses"].values()]
+    contents = [content for part in parts for content in part.get("content", {}).values()]
+    return {code: one["value"] for content in contents for code, one in content.get("examples", {}).items()}
 
 
 def schemas_and_examples() -> Iterator[tuple[str, dict[str, Any], Any]]:
