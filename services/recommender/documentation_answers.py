@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from services.http.documentation import Schema, array, of, record, text
+from services.ranking.sources import SOURCES
 from services.recommender.documentation_examples import BANANAS
 
 _NULL_TEXT: Final = ["string", "null"]
@@ -97,7 +98,8 @@ _FILTERED: Final = record(
     "matched",
     additionalProperties=False,
 )
-STRATEGIES: Final = ("model", "session", "here", "trending", "popular", "catalogue", "none")
+# No enum: a source of the deployment's own may name another.
+_STRATEGIES: Final = (*sorted({source.strategy for source in SOURCES.values()}), "none")
 _LIST: Final[dict[str, Schema]] = {
     "items": array(_RANKED, "best first"),
     "filter": _FILTERED,
@@ -105,7 +107,10 @@ _LIST: Final[dict[str, Schema]] = {
     "next_cursor": of(_NULL_TEXT, "asks for the next page; null at the end"),
     "recommendation_id": text("send it with the events that this list leads to"),
     "scenario": text("which list it is", "for_you"),
-    "strategy": text("what answered: the step of the ladder, or the scenario's own source", "model"),
+    "strategy": text(
+        "what the first item is from, the model or a step of the ladder below it; none: the list is empty",
+        *_STRATEGIES,
+    ),
     "release": of(_NULL_TEXT, "the release that was used"),
 }
 _ALWAYS: Final = ("items", "next_cursor", "recommendation_id", "scenario", "strategy", "release")
