@@ -13,6 +13,7 @@ from tests.e2e.running import FreshetProcess, eventually
 from tests.processes import scratch_directory
 
 KEY = {"X-API-Key": "all"}
+LONG = "Donaudampfschifffahrtsgesellschaftskapitaensmuetze"
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +53,23 @@ def test_it_asks_for_the_key_then_for_a_catalogue_and_outlives_the_server(
     expect(visit.cards("For you").first).to_contain_text("€2.40")
     visit.cards("For you").first.get_by_role("link").click()
     visit.followed("Viewed: Rye bread")
+    assert freshet.call("PUT", f"/items/{LONG}", {"title": f"{LONG} {LONG}"}, KEY)[0] == 202
+    eventually(lambda: freshet.call("GET", f"/items/{LONG}", headers=KEY)[0], lambda status: status == 200)
+    page.goto(f"{freshet.url}/?item={LONG}")
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"{LONG} {LONG}")
+    page.get_by_role("button", name="Add to the cart").click()
+    page.set_viewport_size({"width": 320, "height": 640})
+    visit.fits()
+    page.locator(".cart-link").click()
+    expect(page.locator(".lines li")).to_contain_text(LONG)
+    visit.fits()
+    page.goto(f"{freshet.url}/?item=gid%3A%2F%2Fshop%2F1")
+    visit.followed("Viewed: Rye bread")
     freshet.kill()  # 3.
     banner = page.locator("#banner")
     expect(banner).to_contain_text("Freshet does not answer")
     page.get_by_role("button", name="Add to the cart").click()
-    expect(page.locator("#strip")).to_contain_text("kept here until Freshet answers")
+    expect(page.locator("#strip")).to_contain_text("Kept here until Freshet answers")
     freshet.start()
     expect(banner).to_be_hidden()
 

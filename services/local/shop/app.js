@@ -60,7 +60,7 @@ addEventListener("popstate", () => show(false));
 for (const trouble of ["error", "unhandledrejection"]) {
   addEventListener(trouble, ({ message, reason }) => {
     const banner = document.getElementById("banner");
-    banner.replaceChildren(`Something in this page broke (${message ?? reason?.message ?? reason}). `, h("a", { href: "" }, "Load it again"));
+    banner.replaceChildren(`Something in this page broke (${message ?? reason?.message ?? reason}). `, h("a", { href: "", target: "_self" }, "Load it again"));
     banner.hidden = false;
   });
 }

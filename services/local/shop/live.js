@@ -66,7 +66,7 @@ export class LivePage {
     }
     // What comes next does not hold up the frame that shows this.
     shown.then(() => {
-      if (had && change.changed && !signal.aborted) this.tell(items, change, causeOf(id));
+      if (had && change.changed && !signal.aborted) this.tell(items, change, id);
       if (!this.hasLead) performance.mark("first-rows"); // benchmarks/page.py reads it
       this.hasLead = true;
       if (signal.aborted) return;
@@ -76,11 +76,13 @@ export class LivePage {
   }
 
   /** Says what has changed, and after what: beside the heading, at the foot, and to a screen reader. */
-  tell(items, { added, risen }, cause) {
+  tell(items, { added, risen }, id) {
     const { row } = this.lead;
     const parts = [added && `${added} new`, risen && `${risen} moved up`].filter(Boolean);
     const text = parts.join(", ") || "rearranged";
-    row.note.textContent = cause ? `${text} after “${cause}”` : text;
+    row.note.textContent = text;
+    const turn = (this.turn = {}); // until the next one
+    causeOf(id).then((cause) => cause && this.turn === turn && (row.note.textContent = `${text} after “${cause}”`));
     way.dispatchEvent(new CustomEvent("list", { detail: { row, text } }));
     clearTimeout(this.telling);
     if (!items.length) return;

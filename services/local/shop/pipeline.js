@@ -66,10 +66,11 @@ class Panels {
     this.first = null; // histograms when this page was opened
     this.starts = new Map(); // service → when it started
     this.coldStarts = 0;
-    this.events = new Line({ points: POINTS });
-    this.lag = new Line({ points: POINTS });
+    const ends = [`${(POINTS * EVERY_MS) / 1000} s ago`, "now"];
+    this.events = new Line({ points: POINTS, ends, unit: "/s" });
+    this.lag = new Line({ points: POINTS, ends, unit: "behind" });
     this.freshness = new Bars();
-    this.figures = { events: figure("events/s accepted"), lists: figure("lists/s answered"), lag: figure("records behind"), fresh: figure("event → profile, p50") };
+    this.figures = { events: figure("events/s accepted"), lists: figure("lists/s answered"), lag: figure("records behind"), fresh: figure("from event to profile, median") };
     this.tables = {
       events: new Table({ caption: "Events", columns: ["Events", "in all", "per second"] }),
       lag: new Table({ caption: "Records not applied yet", columns: ["Topic", "partitions", "behind", "most"] }),
@@ -84,17 +85,17 @@ class Panels {
       "div",
       { class: "pipeline" },
       h("h1", { tabindex: "-1" }, "The running system"),
-      h("p", { class: "lead" }, "From /metrics, once a second. Open the ", h("a", { href: "/", target: "_blank", rel: "noopener" }, "shop in another window"), " and click: it shows here."),
+      h("p", { class: "lead" }, "What /metrics says, once a second. Open the ", h("a", { href: "/", target: "_blank", rel: "noopener" }, "shop in another window"), " and click: each click moves a line here."),
       this.note,
       h("div", { class: "figures" }, Object.values(this.figures).map(({ element }) => element)),
       h(
         "div",
         { class: "panels" },
-        panel("Events", this.events.element, this.tables.events.element),
-        panel("Freshness", this.freshness.element, this.freshNote, this.tables.freshness.element),
-        panel("Lag", this.lag.element, this.tables.lag.element),
-        panel("Strategies", this.tables.strategies.element),
-        panel("Starts", this.coldNote, this.tables.starts.element),
+        panel("Events", "", this.events.element, this.tables.events.element),
+        panel("Freshness", "long", this.freshness.element, this.freshNote, this.tables.freshness.element),
+        panel("Lag", "", this.lag.element, this.tables.lag.element),
+        panel("Strategies", "", this.tables.strategies.element),
+        panel("Starts", "", this.coldNote, this.tables.starts.element),
       ),
     );
   }
@@ -121,7 +122,7 @@ class Panels {
       ["accepted", count(accepted), rates.accepted.toFixed(1)],
       ["applied to profiles", count(applied), rates.applied.toFixed(1)],
       ["duplicates", count(total(now, "freshet_profiler_records_total", { topic: "events", outcome: "duplicate" }) ?? 0), ""],
-      ["dead", count(total(now, "freshet_profiler_dead_total") ?? 0), ""],
+      ["dead letters", count(total(now, "freshet_profiler_dead_total") ?? 0), ""],
     ]);
     const behind = new Map();
     for (const { labels, value } of now.get("freshet_profiler_lag_records") ?? []) {
@@ -150,7 +151,8 @@ class Panels {
     const [half, late] = [quantile(parts, 0.5), quantile(parts, 0.99)];
     this.figures.fresh.set(isSince ? ms(half * 1000) : "–");
     this.freshNote.textContent = sum ? `${count(sum)} events ${isSince ? "since this page is open" : "since the start, imports included"}: p50 ${ms(half * 1000)}, p99 ${ms(late * 1000)}` : "no event yet";
-    this.freshness.show(parts.map(({ count: one }) => one));
+    const bounds = parts.map(({ le }) => (le === Infinity ? "more" : ms(le * 1000)));
+    this.freshness.show(parts.map(({ count: one }) => one), bounds[0], bounds.at(-1));
     this.tables.freshness.show(parts.filter(({ count: one }) => one).map(({ le, count: one }) => [le === Infinity ? "more" : ms(le * 1000), count(one), `${((100 * one) / sum).toFixed(1)} %`]));
   }
 
@@ -169,7 +171,7 @@ class Panels {
     this.coldNote.textContent = `${this.coldStarts} ${this.coldStarts === 1 ? "start" : "starts"} seen while this page is open`;
     const seconds = Date.now() / 1000;
     const step = (service, name) => total(now, "freshet_start_seconds", { service, step: name });
-    const took = (value) => (value === null ? "" : ms(value * 1000));
+    const took = (value) => (value === null ? "" : value < 1 ? ms(value * 1000) : `${value.toFixed(1)} s`);
     this.tables.starts.show(
       ["ingest", "profiler", "recommender"].map((service) => {
         const at = total(now, "freshet_start_time_seconds", { service });
@@ -192,7 +194,7 @@ function figure(title) {
 
 let made = 0;
 
-function panel(title, ...content) {
+function panel(title, kind, ...content) {
   const id = `panel-${++made}`;
-  return h("section", { class: "panel-card", "aria-labelledby": id }, h("h2", { id }, title), ...content);
+  return h("section", { class: `panel-card ${kind}`, "aria-labelledby": id }, h("h2", { id }, title), ...content);
 }

@@ -78,8 +78,7 @@ export function mountShop(main, parameters) {
     browse = new Browse({ title: "All shelves", filter: SHOP.filter, order: "popular" });
     shelves.append(browse.element);
     if (isHere) browse.start();
-    later.product(); // so that a click need not wait
-    later.cart();
+    for (const part of [later.product, later.cart]) part().catch(() => {}); // so that a click need not wait
   }
 
   async function update(now) {

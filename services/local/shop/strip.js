@@ -23,7 +23,7 @@ export function showStrip() {
   place.append(h("div", { class: "strip-head" }, label, see), h("ol", {}, begin, steps));
   way.addEventListener("step", ({ detail }) => {
     if (detail.accepted === null) see.hidden = true;
-    label.textContent = detail.failed ? `${detail.label}: ${detail.failed}` : detail.label;
+    label.textContent = detail.failed ? `${detail.failed}: ${detail.label}` : detail.label;
     place.classList.toggle("failed", Boolean(detail.failed));
     place.classList.add("begun");
     steps.forEach((element, index) => {

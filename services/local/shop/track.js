@@ -9,7 +9,7 @@ const LISTS_MAX = 8; // streamed lists whose time on screen is remembered
 const IMPRESSION_WAIT_MS = 1200; // what comes into view together is one event
 const IMPRESSION_ITEMS = 100; // the lines that one event may have
 const RECENT_MS = 5000; // a list that comes later was not brought by the last click
-const KEPT = "kept here until Freshet answers";
+const KEPT = "Kept here until Freshet answers";
 
 // Batches, keeps events through a lost network or a server that restarts, and counts each once. A page whose
 // visitors wait for nothing would leave `flushMs` as it is; here each click is on its way at once.
@@ -48,10 +48,12 @@ export async function listShown(position) {
   }
 }
 
-/** What brought the list at `position`: the last thing done, or "". */
-export function causeOf(position) {
-  const recent = current?.position && performance.now() - current.began < RECENT_MS;
-  return recent && reaches(position, current.position) ? current.label : "";
+/** What brought the list at `position`: the last thing done, or "". Waits for the 202, which a list may overtake. */
+export async function causeOf(position) {
+  const one = current;
+  if (!one || performance.now() - one.began > RECENT_MS) return "";
+  await one.settled;
+  return one.position && reaches(position, one.position) ? one.label : "";
 }
 
 /** Hands an event to the tracker, as the visitor of the moment; answers its id. */
@@ -77,6 +79,7 @@ function waits() {
 /** Posts an event and follows it: accepted by the log, in the profile, on the screen. `label` names it. */
 export function track(event, label) {
   const one = { label, began: performance.now(), accepted: null, written: null, shown: null, position: null, failed: link.isGone ? KEPT : "" };
+  one.settled = new Promise((resolve) => (one.settle = resolve));
   current = one;
   step(one);
   one.id = hand(event);
@@ -89,12 +92,14 @@ function settled(event, outcome) {
   if (one?.id !== event.event_id) return;
   if (outcome.outcome !== "accepted") {
     one.failed = outcome.error ?? outcome.code;
+    one.settle();
     step(one);
     return;
   }
   one.failed = "";
   one.accepted = performance.now() - one.began;
   one.position = outcome.position;
+  one.settle();
   const before = lists.find((list) => list.at > one.began && reaches(list.position, one.position));
   if (before) {
     one.written = one.shown = before.at - one.began;
