@@ -43,7 +43,10 @@ def recommend(arguments: argparse.Namespace) -> int:
         for row, item in zip(rows, body["items"], strict=True):
             row.append(msgspec.json.encode(item.get("explain")).decode())
     print_table(names, rows)
-    print_line(f"\nstrategy {body.get('strategy')}, {body.get('profile_events', 0)} events in the profile")
+    events = body.get("profile_events", 0)
+    print_line(
+        f"\nstrategy {body.get('strategy')}, {events} {'event' if events == 1 else 'events'} in the profile"
+    )
     for line in _about_filter(body.get("filter")):
         print_line(line)
     return EXIT_OK

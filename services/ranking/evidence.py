@@ -51,6 +51,7 @@ class Had(NamedTuple):
     worth: float  # how much it says that the item is wanted again (REPEAT_WEIGHTS)
     ago: int  # distinct items since
     age_s: float  # since the newest of the events
+    type_number: int  # of that event
 
 
 class Evidence(NamedTuple):
@@ -82,12 +83,12 @@ def evidence_of(profile: Profile | None, catalogue: Catalogue, now_ms: int) -> E
     repeats: dict[int, float] = {}
     bought: set[int] = set()
     times: dict[int, int] = {}
-    first: dict[int, tuple[int, int]] = {}
+    first: dict[int, tuple[int, int, int]] = {}
     for key, time_s, _value, number in reversed(ring.tolist()):
         row = catalogue.row_of_key(key)
         if key not in latest:
             latest[key] = RecentItem(key, row, number, time_s)
-            first[row] = len(latest) - 1, time_s
+            first[row] = len(latest) - 1, time_s, number
         if row >= 0:
             times[row] = times.get(row, 0) + 1
             repeats[row] = repeats.get(row, 0.0) + REPEAT_WEIGHTS.get(number, _OTHER_REPEAT)
@@ -102,8 +103,9 @@ def evidence_of(profile: Profile | None, catalogue: Catalogue, now_ms: int) -> E
         max(now_s - float(ring["time"][-1]), 0.0),
         len(ring),
         {
-            row: Had(count, repeats[row], first[row][0], max(now_s - first[row][1], 0.0))
+            row: Had(count, repeats[row], ago, max(now_s - time_s, 0.0), number)
             for row, count in times.items()
+            for ago, time_s, number in (first[row],)
         },
     )
 

@@ -60,9 +60,13 @@ class Say:
         return Reason("recently_viewed", self._text(BY_DEED, deed=DONE.get(type_number, OTHER)))
 
     def had_before(self, evidence: Evidence, row: int) -> Reason:
-        """The subject had to do with this very item before."""
+        """The subject had to do with this very item before: bought it, or else what they did with it last."""
+        item_id, type_number = self._catalogue.id_of(row), evidence.had[row].type_number
+        if row not in evidence.bought and DONE.get(type_number) != "viewed":
+            did = self.did(type_number)
+            return Reason(did.code, did.text, item_id)
         code = "bought_before" if row in evidence.bought else "viewed_before"
-        return Reason(code, self.plain(code).text, self._catalogue.id_of(row))
+        return Reason(code, self.plain(code).text, item_id)
 
     def shelf(self, code: str, path: Sequence[str], item_id: str | None = None) -> Reason:
         """A reason that names a category, and the item that led to it."""

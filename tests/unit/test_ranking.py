@@ -36,7 +36,8 @@ FOR_YOU, SIMILAR, RECENTLY_VIEWED, TRENDING, POPULAR = (
     "popular",
 )
 SCENARIOS = (FOR_YOU, RECENTLY_VIEWED, SIMILAR, TRENDING, POPULAR)
-VIEW, PURCHASE, DISLIKE = EventType.VIEW, EventType.PURCHASE, EventType.DISLIKE
+VIEW, CART_ADD, PURCHASE = EventType.VIEW, EventType.CART_ADD, EventType.PURCHASE
+DISLIKE = EventType.DISLIKE
 
 
 @pytest.fixture(scope="module")
@@ -285,6 +286,7 @@ def test_reasons_are_true(
     named = [(shop_items[index].item_id, number) for index, number in deeds]
     ring = {item_id for item_id, _ in named}
     bought = {item_id for item_id, number in named if number == PURCHASE}
+    last = dict(named)
     for item in answer(state, profile_of(release, named), request(n=60)).items:
         reason, item_id = item.reason, item.item_id
         assert item_id is not None
@@ -293,6 +295,10 @@ def test_reasons_are_true(
                 assert item_id in bought
             case "viewed_before":
                 assert item_id in ring - bought
+                assert last[item_id] == VIEW
+            case "recently_viewed":
+                assert item_id in ring - bought
+                assert (last[item_id], reason.text) == (CART_ADD, "You put this into your cart")
             case "chosen_with_item":
                 assert reason.item_id in ring
                 assert item_id in pairs[str(reason.item_id)]
