@@ -105,7 +105,7 @@ function askForKey() {
     { id: "key-dialog", "aria-labelledby": "key-title" },
     h("h2", { id: "key-title" }, wrong),
     h("p", { id: "key-hint" }, "Give one of FRESHET_KEYS (a write key cannot read). It stays in this tab and is forgotten with it."),
-    h("form", { onsubmit: take }, field("key", "Key", input), h("button", { class: "add wide", type: "submit" }, "Go on")),
+    h("form", { onsubmit: take }, field("key", "Key", input), h("button", { class: "add wide", type: "submit" }, "Continue")),
   );
   document.body.append(dialog);
   dialog.showModal();

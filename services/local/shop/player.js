@@ -68,7 +68,7 @@ export class Player {
     const text = `${clock(this.at)} of ${clock(this.duration)}`;
     if (this.time.textContent !== text) this.time.textContent = text;
     this.seek.setAttribute("aria-valuetext", text);
-    this.play.textContent = this.isPlaying ? "Pause" : this.isFinished ? "Play again" : this.at > 0 ? "Go on" : "Play";
+    this.play.textContent = this.isPlaying ? "Pause" : this.isFinished ? "Play again" : this.at > 0 ? "Resume" : "Play";
     if (calm.matches) return;
     this.wheels.forEach((wheel, place) => wheel.setAttribute("transform", `rotate(${(this.at * 2) % 360} ${place ? 236 : 84} 84)`));
   }

@@ -114,7 +114,7 @@ function filmCard(item) {
   );
   const update = (newer) => {
     const far = newer.reason?.progress;
-    const text = far > 0 ? `${newer.reason.text}: ${Math.round(far * 100)} % watched` : (newer.reason?.text ?? "");
+    const text = far > 0 ? `${newer.reason.text} (${Math.round(far * 100)} %)` : (newer.reason?.text ?? "");
     if (why.textContent !== text) why.textContent = text;
     progress.hidden = !(far > 0);
     done.style.width = `${Math.round((far ?? 0) * 100)}%`;
