@@ -90,11 +90,13 @@ class KeptMasks:
         """Which rows pass. 0.1 to 0.3 ms at 100,000 items where it is new."""
         asked, missing = resolved(filter, variables)
         kept = self._kept.pop(asked, None)
-        if kept is None:
-            self._filters_bytes += asked.size_bytes
+        if kept is not None:
+            self._filters_bytes -= asked.size_bytes
         if kept is None or kept.version != self._changes.version:
+            # May make a column, which forgets everything.
             kept = _Kept(self._masked(asked, kept, column_of), self._changes.version)
         self._kept[asked] = kept
+        self._filters_bytes += asked.size_bytes
         self._let_go()
         return replace(kept.masked, missing=missing) if missing else kept.masked
 

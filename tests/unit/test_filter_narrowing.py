@@ -150,3 +150,14 @@ def test_masks_of_long_lists_are_kept_within_a_bound(monkeypatch: pytest.MonkeyP
     assert len(catalogue.columns._masks._kept) == 3  # two of them, and the short one
     monkeypatch.setattr(kept_masks, "FILTERS_BYTES", 1)
     assert catalogue.columns.mask(long(11), NO_VARIABLES) is catalogue.columns.mask(long(11), NO_VARIABLES)
+
+
+def test_the_bound_of_long_lists_holds_whatever_makes_columns() -> None:
+    """A first filter by a property makes its column, and all masks are forgotten in the middle of one."""
+    catalogue = Catalogue()
+    catalogue.upsert(Item(item_id="a", properties={f"p{number}": 1 for number in range(9)}))
+    masks = catalogue.columns._masks
+    for number in range(9):
+        for _ in range(2):
+            catalogue.columns.mask(parse_filter({"item_id": "a", f"properties.p{number}": 1}), NO_VARIABLES)
+        assert masks._filters_bytes == sum(filter.size_bytes for filter in masks._kept) > 0
