@@ -58,8 +58,8 @@ class _Envelope(msgspec.Struct, frozen=True):
     knativekafkapartition: str | int | None = None
     knativekafkaoffset: str | int | None = None
     kafkaheadercetype: str = ""
-    traceparent: str = ""
-    tracestate: str = ""
+    traceparent: Any = ""  # whatever somebody made of it, the event counts
+    tracestate: Any = ""
 
 
 _one: Final = msgspec.json.Decoder(_Envelope)
@@ -131,9 +131,11 @@ def _type(ce_type: str, foreign: str) -> str:
     return foreign if ce_type == _FOREIGN_TYPE else ce_type
 
 
-def _trace(parent: str, state: str) -> tuple[tuple[str, bytes], ...]:
+def _trace(parent: Any, state: Any) -> tuple[tuple[str, bytes], ...]:
     """The attributes of CloudEvents' extension for distributed tracing, as the record has them."""
-    return headers_of(carrier_of(parent, state)) if parent else ()
+    if not isinstance(parent, str) or not parent:
+        return ()
+    return headers_of(carrier_of(parent, state if isinstance(state, str) else ""))
 
 
 def _record(

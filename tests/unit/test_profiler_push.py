@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -114,3 +115,12 @@ def test_records_of_the_other_topic_are_refused_in_json_too(
     with pytest.raises(ProblemError) as refused:
         read({"content-type": media_type}, body, 1)
     assert refused.value.problem.code == "wrong_topic"
+
+
+@pytest.mark.parametrize("parent", [None, 5, ["x"], {}, "", "é中", "00-0-0-01"])
+def test_no_event_is_refused_for_what_a_trace_is_called(parent: Any) -> None:
+    place = {"knativekafkapartition": 0, "knativekafkaoffset": 7}
+    posted = {"type": EVENT_CE_TYPE, **place, "traceparent": parent, "tracestate": parent, "data": {}}
+    headers = {"content-type": "application/cloudevents+json"}
+    (record,) = read_cloudevents(headers, msgspec.json.encode(posted), 1)
+    assert (record.position, record.value) == (Position(1, 0, 7), b"{}")
