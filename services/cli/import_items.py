@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -95,14 +94,16 @@ async def import_items(job: ItemImport, client: FreshetClient) -> dict[str, Any]
 async def _missing(job: ItemImport, client: FreshetClient) -> list[str]:
     """Ids that are shown now and not in the file. Raises CommandError when they are too many."""
     convert = mapper(job.mapping)
+    columns = {job.mapping.columns.get(name, name) for name in ITEM_ID_SPELLINGS}
     kept: set[str] = set()
     for row in job.source.rows():
         if row.number == 0:
             check_columns(job.mapping, job.source.columns, NEEDED)
-        if row.values is not None:
-            with suppress(ValueError):  # such a row is refused, and then said to be
-                found = convert(row)
-                kept.update(str(found[name]) for name in ITEM_ID_SPELLINGS if name in found)
+        if (
+            row.values is not None
+        ):  # of a row that will be refused for another cell too: its item is in the file
+            found = convert(Row(row.number, {name: row.values[name] for name in columns & row.values.keys()}))
+            kept.update(str(found[name]) for name in ITEM_ID_SPELLINGS if name in found)
     shown = [entry async for entry in _shown(client)]
     missing = [item_id for item_id in shown if item_id not in kept]
     if len(missing) > HIDDEN_SHARE_MAX * len(shown) and not job.force:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -28,6 +29,7 @@ _BOOLEAN_NAMES = frozenset({"available"})
 _JSON_OPENINGS = ("[", "{")
 _LIST_NAMES = frozenset({"categories", "tags", "image_urls"})
 _LIST_SEPARATOR = "|"
+_WITH_COMMA: Final = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?")  # points stand before three digits
 _SHOWN_CHARS: Final = 40  # of a cell in an error; a cell may hold a megabyte
 
 
@@ -72,10 +74,15 @@ def typed_cell(name: str, value: Any, factor: float | None = None) -> Any:
 
 
 def without_decimal_comma(name: str, value: Any) -> Any:
-    """`1.234,50` under the name of a number as `1234.50`; anything else as it is."""
-    if name in _AMOUNTS and isinstance(value, str):
-        return value.replace(".", "").replace(",", ".")
-    return value
+    """`1.234,50` under the name of a number as `1234.50`; what is no text or no number's as it is.
+
+    Raises ValueError for any other text there: a 4.50 must not become 450.
+    """
+    if name not in _AMOUNTS or not isinstance(value, str):
+        return value
+    if _WITH_COMMA.fullmatch(value.strip()) is None:
+        raise ValueError(f"{name} is {value[:_SHOWN_CHARS]!r}; with --decimal-comma write 1.234,50 or 4,50")
+    return value.replace(".", "").replace(",", ".")
 
 
 def check_cells(found: Mapping[str, Any]) -> None:

@@ -248,3 +248,7 @@ def test_a_catalogue_is_replaced_but_not_by_a_stump(freshet_process: FreshetMake
     becomes(shown, 10)
     assert json.loads(put(100, "--replace").stdout)["hidden"] == 0
     becomes(shown, 100)
+    # Refused for its price, but it is in the file: nothing that the file has is hidden.
+    done = put(100, "--replace", "--decimal-comma")
+    assert (done.returncode, json.loads(done.stdout)["hidden"]) == (3, 0), done.stderr
+    assert shown() == 100

@@ -238,6 +238,28 @@ def test_a_decimal_comma_is_read_where_it_is_said() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("4,50", 4.5),
+        ("-4,5", -4.5),
+        ("1234,5", 1234.5),
+        ("1.234", 1234),
+        ("1.234.567,8", 1234567.8),
+        ("4.50", None),  # not 450
+        ("1,234.50", None),
+        ("4,50 EUR", None),
+    ],
+)
+def test_a_price_is_never_read_as_its_hundredfold(text: str, number: float | None) -> None:
+    convert = mapper(parse_mapping((), (), decimal_comma=True))
+    if number is None:
+        with pytest.raises(ValueError, match=r"price is .*--decimal-comma"):
+            convert(Row(0, {"price": text}))
+    else:
+        assert convert(Row(0, {"price": text})) == {"price": number}
+
+
+@pytest.mark.parametrize(
     ("found", "told"),
     [
         ({"price": "EUR 4.50"}, "write a number such as 4.50$"),
