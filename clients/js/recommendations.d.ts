@@ -6,9 +6,9 @@ export interface RecommendOptions {
    */
   url: string;
   /** For whom: who is signed in, or the tracker's `anonymousId`. */
-  userId?: string | null;
-  /** Combines a second profile, of before the visitor signed in. */
-  anonymous_id?: string;
+  userId?: string | null | undefined;
+  /** Combines a second profile, of before the visitor signed in: the tracker's `anonymousId`. */
+  anonymous_id?: string | undefined;
   /** How many items, 1 to 200; default 10. */
   n?: number;
   /** `for_you`, `similar`, `bought_together`, `trending` … ; default `for_you`. */

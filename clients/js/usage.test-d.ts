@@ -32,6 +32,8 @@ tracker.track("view", true);
 tracker.track("view", { item_id: "p", price: "4.50" });
 // @ts-expect-error where to send is needed
 createTracker({ key: "k" });
+// @ts-expect-error a stream is somebody's, and a visitor who denied consent has no id
+subscribe({ url: "/api", userId: tracker.anonymousId }, () => {});
 // @ts-expect-error a stream is somebody's
 subscribe({ url: "/api" }, () => {});
 // @ts-expect-error not an option

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import shutil
 import subprocess
 import tomllib
@@ -69,3 +70,18 @@ def test_the_package_holds_what_its_exports_name() -> None:
 
 def test_the_types_let_through_what_works_and_nothing_else() -> None:
     run(program("tsc", "node-typescript"), "--project", ".")
+
+
+def test_what_the_readme_shows_compiles_as_it_stands(tmp_path: Path) -> None:
+    blocks = re.findall(r"```js\n(.*?)```", (CLIENT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    shown = "\n".join(sorted(line for block in blocks for line in block.splitlines() if "import " in line))
+    code = "\n".join(line for block in blocks for line in block.splitlines() if "import " not in line)
+    # What the README leaves out; its first block speaks of the list that the second asks for.
+    code = code.replace("list.recommendation_id", '"r"')
+    page = tmp_path / "page.mts"
+    page.write_text(f"{shown}\ndeclare function show(items: object[]): void;\n{code}\nstop();\n")
+    (tmp_path / "node_modules" / "@freshet").mkdir(parents=True)
+    (tmp_path / "node_modules" / "@freshet" / "tracker").symlink_to(CLIENT)
+    options = ["--strict", "--noEmit", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom"]
+    run(program("tsc", "node-typescript"), *options, "--exactOptionalPropertyTypes", str(page))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Required, TypedDict
+from typing import Any, TypedDict
 
 from freshet_client.sent import Accepted, Sent
 
@@ -54,9 +54,9 @@ class Question(PageQuestion, total=False):
 
 
 class Row(_Rules, total=False):
-    """One list of a page."""
+    """One list of a page; without an id, its place is its name: "0", "1", …"""
 
-    id: Required[str]
+    id: str
     cursor: str | None
 
 
