@@ -47,16 +47,27 @@ export function addButton(item, answer, text, attributes = {}) {
   return add;
 }
 
-/** Whoever likes an item likes it in every row. */
-export function likeButton(item, answer, attributes = {}, ...text) {
-  const pressed = String(likes(item.item_id));
-  return h("button", { class: "like", "data-like": item.item_id, "aria-pressed": pressed, ...attributes, onclick: () => like(item, answer()) }, h("span", { "aria-hidden": "true" }, "♥"), ...text);
+/**
+ * Whoever likes an item likes it in every row. No switch: there is no event that takes a like back, and one more
+ * counts. `isWide`: words are seen beside the heart; else they are only heard.
+ */
+export function likeButton(item, answer, isWide = false) {
+  const words = h("span", { class: isWide ? "" : "visually-hidden" });
+  const heart = h("button", { class: "like", "data-like": item.item_id, "data-title": titleOf(item), onclick: () => like(item, answer()) }, h("span", { "aria-hidden": "true" }, "♥"), words);
+  showLike(heart);
+  return heart;
+}
+
+function showLike(heart) {
+  const liked = likes(heart.dataset.like);
+  heart.classList.toggle("liked", liked);
+  const words = heart.lastElementChild;
+  const isSeen = !words.className;
+  words.textContent = (liked ? "You like" : "Like") + (isSeen ? " this" : ` ${heart.dataset.title}`);
 }
 
 for (const change of ["likes", "change"]) {
-  visitor.addEventListener(change, () => {
-    for (const heart of document.querySelectorAll("[data-like]")) heart.setAttribute("aria-pressed", String(likes(heart.dataset.like)));
-  });
+  visitor.addEventListener(change, () => document.querySelectorAll("[data-like]").forEach(showLike));
 }
 
 /** The card that was clicked last: its product can be shown before anybody is asked. */
@@ -66,7 +77,7 @@ export function productCard(item) {
   const why = h("p", { class: "reason" }, item.reason?.text ?? "");
   const link = h("a", { href: itemUrl(item.item_id) }, titleOf(item));
   const answer = () => cameWith(element) || undefined;
-  const heart = likeButton(item, answer, { "aria-label": `Like ${titleOf(item)}` });
+  const heart = likeButton(item, answer);
   const add = addButton(item, answer, "Add", { "aria-label": `Add ${titleOf(item)} to the cart` });
   const element = h(
     "li",

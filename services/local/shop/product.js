@@ -54,7 +54,7 @@ function product(item, recommendationId, aside) {
         "div",
         { class: "acts" },
         addButton(item, () => recommendationId, "Add to the cart"),
-        likeButton(item, () => recommendationId, {}, " Like"),
+        likeButton(item, () => recommendationId, true),
       ),
     ),
     aside,
