@@ -133,24 +133,31 @@ class KeptMasks:
         """Where all parts hold, and the rows where they are few.
 
         1. The same values come again and again, in ever other company: what is known of each alone narrows
-           it down.
+           it down. What is not becomes known, unless few rows are left by then.
         2. The other parts are asked of the rows that are left.
         """
         # 1.
         alone = [part for part in parts if isinstance(part, Equal) and len(part.values) == 1]
         if len(parts) == 1 or not alone:
             return self._everywhere(parts, column_of), None
-        known = [self._clause(part, column_of) for part in alone]
-        rest = tuple(part for part in parts if part not in alone)
-        rarest = min(known, key=lambda clause: np.inf if clause.rows is None else len(clause.rows))
+        known: dict[Node, _Clause] = {}
+        fewest: RowArray | None = None
+        for part in sorted(alone, key=lambda part: part not in self._clauses):
+            if fewest is not None and part not in self._clauses:
+                break
+            known[part] = clause = self._clause(part, column_of)
+            if clause.rows is not None and (fewest is None or len(clause.rows) < len(fewest)):
+                fewest = clause.rows
+        rest = tuple(part for part in parts if part not in known)
         # 2.
-        if (rows := rarest.rows) is None:
+        if fewest is None:
             mask = self._everywhere(rest, column_of)
-            for clause in known:
+            for clause in known.values():
                 mask &= clause.mask
             return mask, None
-        for clause in known:
-            if clause is not rarest:
+        rows = fewest
+        for clause in known.values():
+            if clause.rows is not fewest:
                 rows = rows[clause.mask.take(rows)]
         if rest:
             rows = rows[evaluated(All(rest), column_of, rows, len(rows))]
@@ -171,9 +178,8 @@ class KeptMasks:
         if kept is None or kept.version != self._changes.version:
             mask = None if kept is None else self._kept_up(clause, kept.mask, kept.version, column_of)
             if mask is None:
-                mask = self._everywhere((clause,), column_of)
-            are_few = np.count_nonzero(mask) < len(mask) // FEW_OF
-            kept = _Clause(mask, mask.nonzero()[0] if are_few else None, self._changes.version)
+                mask, kept = self._everywhere((clause,), column_of), None
+            kept = _Clause(mask, _listed(mask, kept), self._changes.version)
         self._clauses[clause] = kept
         return kept
 
@@ -185,3 +191,17 @@ class KeptMasks:
         mask, rows = mask.copy(), np.array(changed, dtype=np.int64)
         mask[rows] = evaluated(node, column_of, rows, len(rows)) & self._changes.alive[rows]
         return mask
+
+
+def _listed(mask: Mask, before: _Clause | None) -> RowArray | None:
+    """Rising rows where the mask holds; None where they are many.
+
+    `before` knows nearly all of them, which saves looking through the whole mask: 0.1 ms at 100,000 items.
+    """
+    if before is None or before.rows is None:
+        return mask.nonzero()[0] if np.count_nonzero(mask) < len(mask) // FEW_OF else None
+    rows = before.rows[mask.take(before.rows)]
+    added = (mask > before.mask).nonzero()[0]
+    if len(added):
+        rows = np.insert(rows, rows.searchsorted(added), added)
+    return rows if len(rows) < len(mask) // FEW_OF else None

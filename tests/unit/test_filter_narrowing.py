@@ -152,6 +152,21 @@ def test_masks_of_long_lists_are_kept_within_a_bound(monkeypatch: pytest.MonkeyP
     assert catalogue.columns.mask(long(11), NO_VARIABLES) is catalogue.columns.mask(long(11), NO_VARIABLES)
 
 
+def test_of_few_rows_that_are_left_nothing_else_becomes_known(catalogue: Catalogue) -> None:
+    """Many values that hardly come again would cost a pass over all items each, and drive the others out."""
+    kept = catalogue.columns._masks._clauses
+
+    def asked(shelf: int) -> None:
+        raw = {"categories": {"under": f"Shelf {shelf}"}, "brand": "brand 7", "price": {"lt": 50}}
+        catalogue.columns.mask(parse_filter(raw), NO_VARIABLES)
+
+    catalogue.columns.mask(parse_filter({"brand": "brand 7", "price": {"lt": 60}}), NO_VARIABLES)
+    assert [clause.field for clause in kept] == ["brand"]
+    for shelf in range(9):
+        asked(shelf)
+    assert [clause.field for clause in kept] == ["brand"]
+
+
 def test_the_bound_of_long_lists_holds_whatever_makes_columns() -> None:
     """A first filter by a property makes its column, and all masks are forgotten in the middle of one."""
     catalogue = Catalogue()
