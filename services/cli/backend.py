@@ -6,6 +6,7 @@ otherwise, and start the embedded Valkey for themselves when `freshet run` is no
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ def backend() -> Iterator[RunSettings]:
     """Settings whose URLs lead to the running parts. Raises CommandError, LocalError, SettingsError."""
     settings = RunSettings.from_environment()
     data_dir = DataDir(settings.data_dir)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it warns of is the error that ends us
     with ExitStack() as held:
         if not settings.needs_embedded:
             yield settings.placed(data_dir, None)

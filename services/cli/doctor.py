@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from services.cli.backend import backend
 from services.cli.doctor_clock import clocks
 from services.cli.doctor_items import unlisted_items
+from services.cli.doctor_memory import memory_findings
 from services.cli.doctor_server import scenarios, server
 from services.cli.failure import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL
 from services.cli.findings import Finding, Level, Patient
@@ -63,7 +63,6 @@ def _line(finding: Finding) -> str:
 
 
 async def _examine(settings: RunSettings) -> list[Finding]:
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # its warnings are findings here
     patient = Patient(settings, open_log(settings), connect(settings))
     findings: list[Finding] = []
     try:
@@ -152,6 +151,8 @@ async def _store(patient: Patient) -> AsyncIterator[Finding]:
     warnings = await patient.connection.check()
     for warning in warnings:
         yield Finding("warn", "store", warning, "ask whoever runs it; docs/OPERATIONS.md")
+    for finding in memory_findings(await patient.connection.memory()):
+        yield finding
     patient.meta = await MetaStore(patient.connection).read()
     if patient.meta is None:
         yield Finding(
@@ -261,7 +262,8 @@ _CHECKS: dict[str, Callable[[Patient], AsyncIterator[Finding]]] = {
 _REACH = {
     "log": "see that it runs, and that FRESHET_LOG_URL leads to it",
     "store": "see that it runs, and that FRESHET_STORE_URL leads to it",
-    "release": "FRESHET_RELEASE_URL names where releases live; `freshet release list` shows them",
+    "release": "`freshet release list` shows what is there, `freshet release promote NAME` makes one live; "
+    "FRESHET_RELEASE_URL names the place",
     "profiler": "log and store answer slowly: look at their load",
     "catalogue": "log and store answer slowly: look at their load",
     "clock": "log and store answer slowly: look at their load",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from services.cli.backend import backend, release_url
-from services.cli.failure import EXIT_OK, CommandError
+from services.cli.failure import EXIT_OK, EXIT_PARTIAL, CommandError
 from services.cli.output import print_json, print_line, print_table, say
 from services.kernel.item import Item, decode_item, parse_item
 from services.kernel.release import ReleaseError
@@ -41,7 +41,7 @@ def init(arguments: argparse.Namespace) -> int:
 
 def listing(arguments: argparse.Namespace) -> int:
     """List what can be served."""
-    from services.release.repository import list_releases
+    from services.release.repository import list_releases, pointer_trouble
 
     url = release_url(arguments.release_url)
     found = list_releases(url)
@@ -61,7 +61,11 @@ def listing(arguments: argparse.Namespace) -> int:
             for entry in found
         ]
         print_table(("live", "name", "kind", "items", "made"), rows)
-    return EXIT_OK
+    trouble = pointer_trouble(url)
+    if trouble is None:
+        return EXIT_OK
+    say(f"{trouble}; `freshet release promote NAME` writes it anew")
+    return EXIT_PARTIAL
 
 
 def promote(arguments: argparse.Namespace) -> int:

@@ -10,15 +10,16 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from services.kernel.position import Position
 from services.kernel.settings import LogSettings
 from services.log.kafka_address import group_name, topic_name
 from services.log.kafka_closing import close_consumer
 from services.log.kafka_consumer import KafkaConsumer
 from services.log.kafka_producer import KafkaProducer
+from services.log.kafka_records import record_of
 from services.log.kafka_security import KafkaAccess
 from services.log.kafka_topics import Topics
 from services.log.protocol import Bounds, Record, Topic
+from services.log.sparing import spare_log
 
 _CALL_TIMEOUT_S = 10.0
 # A client's first question finds it without metadata, which comes within some ms; it waits 100 by default.
@@ -29,6 +30,7 @@ class KafkaLog:
     """The EventLog over Kafka."""
 
     def __init__(self, settings: LogSettings) -> None:
+        spare_log("aiokafka")
         self._access = KafkaAccess(settings)  # a bad setting is an error now, not with the first event
         self.generation = settings.log_generation
         self._settings = settings
@@ -100,16 +102,7 @@ class KafkaLog:
                     # Compacted away to the very end, nothing comes: the position moves on all the same.
                     found = await reader.getmany(top, timeout_ms=100, max_records=max_records)
                     if rows := found.get(top):
-                        return [
-                            Record(
-                                Position(self.generation, partition, row.offset),
-                                row.key,
-                                row.value,
-                                tuple(row.headers),
-                                row.timestamp,
-                            )
-                            for row in rows
-                        ]
+                        return [record_of(row, self.generation, partition) for row in rows]
                     if await reader.position(top) >= end:
                         return []
             finally:

@@ -21,9 +21,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from services.kernel.position import Position
 from services.log.kafka_address import group_name, topic_name
 from services.log.kafka_closing import close_consumer
+from services.log.kafka_records import record_of
 from services.log.kafka_security import DENIALS, KafkaAccess
 from services.log.kafka_topics import Topics
 from services.log.protocol import Assignment, LogError, LogLostError, Record, Topic
@@ -257,16 +257,7 @@ class KafkaConsumer:
                 # The client went back to the earliest record because ours is out of range.
                 self._lose(partition, f"goes on at {batch[0].offset}")
                 continue
-            records[partition] = [
-                Record(
-                    Position(generation, partition, row.offset),
-                    row.key,
-                    row.value,
-                    tuple(row.headers),
-                    row.timestamp,
-                )
-                for row in batch
-            ]
+            records[partition] = [record_of(row, generation, partition) for row in batch]
             self._positions[partition] = batch[-1].offset + 1
         return records
 

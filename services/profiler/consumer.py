@@ -42,6 +42,7 @@ _RETRY_MIN_S = 0.05
 _RETRY_MAX_S = 1.0  # also how often trouble is looked at again
 _FIGHT_MAX_S = 0.2  # two owners of a partition step back for a random time, so that one gets through
 _LAG_EVERY_S = 5.0
+_NOT_JOINED = "it has not joined its group yet"
 _IDLE_FETCHES = 10  # nothing came for so many: what could not be applied is not there any more
 # The store, not the partition, is what changed: no partition's uncommitted writes can be relied on.
 _STORE_CHANGED = frozenset({"store", "failover", "epoch"})
@@ -93,7 +94,7 @@ class PullLoop:
         self._lag_at_s = 0.0
         self._refused = False  # the last batch could not be applied: that trouble lasts until one can
         self._idle_fetches = 0
-        self.trouble = "it has not joined its group yet"
+        self.trouble = _NOT_JOINED
 
     # What the log tells us. The checks themselves run in `_settle`, where trouble can be waited out.
 
@@ -228,6 +229,8 @@ class PullLoop:
                 if self._stopping.is_set():
                     raise
                 self._note(str(error))
+                if isinstance(error, StoreError):  # the log goes on: what waits is seen
+                    await self._measure()
                 await self._pause(delay_s)
                 delay_s = min(2 * delay_s, _RETRY_MAX_S)
             except BaseException:
@@ -280,8 +283,8 @@ class PullLoop:
         if trouble != self.trouble:
             if trouble:
                 _log.error("%s profiler waits: %s", self._applier.topic.value, trouble)
-            else:
-                _log.info("%s profiler goes on", self._applier.topic.value)
+            elif self.trouble != _NOT_JOINED:
+                _log.warning("%s profiler goes on", self._applier.topic.value)
         self.trouble = trouble
 
     async def _pause(self, delay_s: float) -> None:

@@ -97,7 +97,7 @@ class ReleaseFollower:
         2. Fetch, check, load and warm the new one in a thread, beside the old one.
         3. Swap on the event loop; the old one answers what is queued before it, then goes.
         """
-        name = self.live_name or "live"
+        name = "live"  # until the pointer says more
         try:
             # 1.
             name = await asyncio.to_thread(self._source.live_name)

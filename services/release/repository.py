@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -78,10 +79,16 @@ def promote(url: str, name: str, now_ms: int) -> None:
 
 
 def list_releases(url: str) -> list[Listed]:
-    """The releases below `url`, oldest first. Raises ReleaseError."""
+    """The releases below `url`, oldest first; none is live where the pointer is broken.
+
+    Raises ReleaseError.
+    """
     place = open_place(url)
     raw = place.read(LIVE_FILE)
-    live = decode_pointer(raw, place.url).release if raw is not None else None
+    live = None
+    if raw is not None:
+        with contextlib.suppress(ReleaseError):  # a list is what mends it; `pointer_trouble` has the reason
+            live = decode_pointer(raw, place.url).release
     found = []
     for name in place.folders():
         try:
@@ -93,6 +100,19 @@ def list_releases(url: str) -> list[Listed]:
                 Listed(name, manifest.kind, manifest.items, manifest.created_at_ms, manifest.name == live)
             )
     return sorted(found, key=lambda listed: (listed.created_at_ms, listed.name))
+
+
+def pointer_trouble(url: str) -> str | None:
+    """Why the pointer to the live release cannot be followed; None where it can be, or there is none."""
+    place = open_place(url)
+    raw = place.read(LIVE_FILE)
+    try:
+        name = decode_pointer(raw, place.url).release if raw is not None else None
+        if name is not None and _manifest(place, name) is None:
+            return f"the pointer {LIVE_FILE!r} at {place.url} names {name}, which is not there"
+    except ReleaseError as error:
+        return str(error)
+    return None
 
 
 def remove(url: str, name: str) -> None:

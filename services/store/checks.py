@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
@@ -17,6 +17,22 @@ def parse_info(reply: bytes) -> dict[str, str]:
     """The lines of INFO."""
     lines = (line.partition(":") for line in reply.decode(errors="replace").splitlines())
     return {name: value.strip() for name, separator, value in lines if separator}
+
+
+class Memory(NamedTuple):
+    """Memory of one server; `most_bytes` is its maxmemory, 0 without one."""
+
+    used_bytes: int
+    most_bytes: int
+
+
+def parse_memory(reply: bytes) -> Memory | None:
+    """What INFO memory says, None where it does not say it."""
+    told = parse_info(reply)
+    try:
+        return Memory(int(told["used_memory"]), int(told["maxmemory"]))
+    except (KeyError, ValueError):
+        return None
 
 
 async def check_node(node: Node, where: str) -> list[str]:

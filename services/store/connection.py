@@ -10,7 +10,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from services.kernel.settings import StoreSettings
-from services.store.checks import check_node, parse_info
+from services.store.checks import Memory, check_node, parse_info, parse_memory
 from services.store.delivery import RETRY_DELAYS_S, Delivery
 from services.store.errors import StoreError
 from services.store.explain import explain
@@ -73,6 +73,12 @@ class Connection:
             self._identity = hashlib.blake2b(runs.encode(), digest_size=8).hexdigest()
             self._identity_at = opened
         return self._identity
+
+    async def memory(self) -> list[Memory]:
+        """What each primary uses of what it may; nothing of one that does not tell."""
+        return [
+            found for reply in await self._on_primaries(("INFO", "memory")) if (found := parse_memory(reply))
+        ]
 
     async def execute(self, *command: Any) -> Any:
         """One command."""

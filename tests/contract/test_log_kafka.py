@@ -6,10 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from services.log.protocol import LogLostError
+from services.log.protocol import Draft, LogLostError, Topic
 from tests.contract.logs import Notes, appended, ends, member, numbered, opened, read
 from tests.servers import KafkaBroker
 
@@ -85,3 +86,19 @@ def test_a_recreated_topic_is_noticed_by_whoever_comes_back(kafka: KafkaBroker, 
 async def _fetch_until_assigned(consumer: Any) -> None:
     while True:
         await consumer.fetch(10, 100)
+
+
+def test_what_others_write_has_a_key_and_headers_all_the_same(kafka: KafkaBroker, namespace: str) -> None:
+    """kafka-console-producer writes no key. The dead topic must take such a record, or its partition stops."""
+
+    async def scene() -> None:
+        async with opened(kafka.url, namespace, log_partitions=1) as (log, producer):
+            async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap) as other:
+                await other.send_and_wait(f"{namespace}.events.g1", b"hello", headers=[("empty", None)])
+            async with member(log) as consumer:
+                followed = (await read(consumer, 1))[0]
+            for record in [followed, *await log.read_from(Topic.EVENTS, 0, 0, 10)]:
+                assert (record.key, record.value, record.headers) == (b"", b"hello", (("empty", b""),))
+            await appended(producer, [Draft(followed.key, followed.value, followed.headers)], Topic.DEAD)
+
+    asyncio.run(scene())

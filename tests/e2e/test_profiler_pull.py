@@ -25,6 +25,7 @@ from tests.e2e.profiler_world import (
     shop,
     until,
 )
+from tests.servers import valkey_server
 
 WAIT = "freshet_profiler_first_event_wait_seconds"
 WORK = 'freshet_start_seconds{service="profiler",step="work"}'
@@ -190,3 +191,44 @@ def test_two_profilers_on_the_same_partitions_end_byte_equal(world: World) -> No
             await until(equal)
 
     asyncio.run(scenario())
+
+
+def test_what_waits_for_a_full_store_is_seen_in_the_lag(
+    valkey: Any,
+    namespace: str,
+    release_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("services.profiler.consumer._LAG_EVERY_S", 0.05)
+    metrics = Metrics()
+
+    def lag() -> float:
+        told = metrics.exposition().decode().splitlines()
+        lines = [
+            line for line in told if line.startswith("freshet_profiler_lag_records{") and "events" in line
+        ]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+    async def limit(most: int) -> None:
+        client = connect(own.settings(0))
+        await client.execute("CONFIG", "SET", "maxmemory", str(most))
+        await client.close()
+
+    async def scenario() -> None:
+        await own.publish_events([view(0, "p1")])
+        async with own.profiler(metrics=metrics):
+            await own.caught_up()
+            await until(lambda: lag() == 0)
+            await limit(1)
+            await own.publish_events([view(number, "p2") for number in range(1, 6)])
+            await until(lambda: lag() == 5)
+            await limit(0)
+            await until(lambda: lag() == 0)
+
+    with valkey_server() as store:
+        own = World(valkey.url, store.url, namespace, release_url)
+        asyncio.run(scenario())
+    told = [record.getMessage() for record in caplog.records if record.name == "services.profiler.consumer"]
+    assert "is full" in told[0]
+    assert told[-1] == "events profiler goes on", "whoever reads the log sees that it is over"

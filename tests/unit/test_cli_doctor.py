@@ -1,4 +1,4 @@
-"""What `freshet doctor` concludes from clocks, and from what a recommender tells about its scenario file."""
+"""What `freshet doctor` concludes from clocks, the store's memory and what a recommender tells of its file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from services.cli.doctor_clock import CLOCK_WARN_MS, ahead_of_date_ms, clock_finding
+from services.cli.doctor_memory import memory_findings
 from services.cli.doctor_server import scenario_findings
+from services.store.checks import Memory, parse_memory
 
 NOON_MS = 1_700_000_000_000.0
 
@@ -54,3 +56,13 @@ def test_a_scenario_file_that_is_not_in_use_is_a_failure(
     assert (problem or (warnings[0]["message"] if warnings else "version ab12")) in finding.text
     assert ("freshet scenarios check s.toml" in finding.mend) == (level != "ok")
     assert scenario_findings({"file": None, "warnings": warnings}) == []
+
+
+def test_a_store_without_room_is_told_before_it_refuses() -> None:
+    told = b"# Memory\r\nused_memory:951\r\nmaxmemory:1000\r\nmaxmemory_policy:noeviction\r\n"
+    assert parse_memory(told) == Memory(951, 1000)
+    assert parse_memory(b"# Memory\r\n") is None, "a managed server need not tell"
+    nodes = [Memory(10**9, 0), Memory(899, 1000), Memory(951, 1000), Memory(1000, 1000)]
+    found = list(memory_findings(nodes))
+    assert [(one.level, one.details["used_bytes"]) for one in found] == [("warn", 951), ("fail", 1000)]
+    assert all("raise maxmemory" in one.mend for one in found)

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from services.cli.__main__ import main
 from services.kernel.ids import item_key
 from services.kernel.item import Item
 from services.kernel.release import (
@@ -229,6 +230,24 @@ def test_a_broken_pointer_is_refused(tmp_path: Path, pointer: bytes) -> None:
     (tmp_path / "live").write_bytes(pointer)
     with pytest.raises(ReleaseError, match="pointer"):
         ReleaseSource(str(tmp_path)).live()
+
+
+@pytest.mark.parametrize("pointer", [b"nonsense", b'{"release": "day0-000000000000", "promoted_at_ms": 1}'])
+def test_a_broken_pointer_hides_no_release_from_who_must_mend_it(
+    release_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], pointer: bytes
+) -> None:
+    publish(release_dir, str(tmp_path))
+    listing = ["release", "list", "--release-url", str(tmp_path)]
+    assert main(listing) == 0
+    assert capsys.readouterr().err == ""
+    (tmp_path / "live").write_bytes(pointer)
+    assert main(listing) == 3
+    shown = capsys.readouterr()
+    assert release_dir.name in shown.out
+    assert "the pointer 'live'" in shown.err
+    assert "`freshet release promote NAME` writes it anew" in shown.err
+    assert main(["release", "promote", release_dir.name, "--release-url", str(tmp_path)]) == 0
+    assert main(listing) == 0
 
 
 def test_promoting_what_is_not_there_lists_what_is(release_dir: Path, tmp_path: Path) -> None:
