@@ -89,7 +89,7 @@ async def _fetch_until_assigned(consumer: Any) -> None:
 
 
 def test_what_others_write_has_a_key_and_headers_all_the_same(kafka: KafkaBroker, namespace: str) -> None:
-    """kafka-console-producer writes no key. The dead topic must take such a record, or its partition stops."""
+    """kafka-console-producer sets no key. The dead topic must take such a record, or its partition halts."""
 
     async def scene() -> None:
         async with opened(kafka.url, namespace, log_partitions=1) as (log, producer):

@@ -1,4 +1,4 @@
-"""What `freshet doctor` concludes from clocks, the store's memory and what a recommender tells of its file."""
+"""What `freshet doctor` concludes from clocks, memory and what a recommender says of its file."""
 
 from __future__ import annotations
 
