@@ -96,8 +96,10 @@ def _unseen(config: EvaluateConfig, release: Release, table: EventTable) -> Eval
     if config.from_s is None or config.from_s <= until_s:
         say(
             f"{release.name} was trained on events up to {moment_of(until_s)}: it has seen answers that it "
-            "is asked for here, and its figures flatter it"
+            "is asked for here, and its figures flatter it. Export and evaluate again when new events have "
+            "come in, or name an older release (--release)"
         )
+        return replace(config, seen=True)
     return config
 
 

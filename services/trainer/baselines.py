@@ -60,10 +60,13 @@ class Served:
 
 
 class Baselines:
-    """Popular, trending, transitions and repeat, from a release's tables and the live aggregates."""
+    """Popular, trending, transitions and repeat, from a release's tables and the live aggregates.
 
-    def __init__(self, world: World) -> None:
-        self._forward = Tables.open(world.release).forward
+    Without `tables` what came after the last items is the live co-visitation.
+    """
+
+    def __init__(self, world: World, *, tables: bool = True) -> None:
+        self._forward = Tables.open(world.release).forward if tables else None
         self._orders: tuple[Aggregates, RowArray, RowArray] | None = None
 
     @property

@@ -9,6 +9,7 @@ Keys of the object (all shares and scores between 0 and 1):
     lines, catalogue        event lines replayed, items of the catalogue
     first, from, until      RFC 3339: the first event, the first moment asked about, the last event
     frozen, seed, draws     as it was run; `draws` of the bootstrap
+    seen                    the release was trained on events that it is asked about: its figures flatter it
     k                       the cut-offs, as numbers
     wanted_popularity       mean popularity percentile of what was wanted
     methods                 a list, the release's `for_you` first
@@ -59,6 +60,7 @@ def report_of(evaluation: Evaluation) -> dict[str, Any]:
         "from": moment_of(chosen.from_s),
         "until": moment_of(evaluation.until_s),
         "frozen": config.frozen,
+        "seen": config.seen,
         "seed": config.seed,
         "draws": DRAWS,
         "k": list(config.ks),

@@ -48,6 +48,7 @@ class EvaluateConfig:
     """What is asked. `from_s` Unix s, None: the newest `holdout_share` of the lines; `questions_max` 0: all.
 
     `frozen`: aggregates stop where the questions begin. `refresh` maps names to seconds, 0 for live.
+    `seen`: the release learned from the answers, so that a baseline of its own tables would recite them.
     `only`: record numbers besides which nothing is asked.
     """
 
@@ -56,6 +57,7 @@ class EvaluateConfig:
     holdout_share: float = 0.1
     questions_max: int = QUESTIONS_MAX
     frozen: bool = False
+    seen: bool = False
     baselines: bool = True
     refresh: Mapping[str, int] = field(default_factory=dict)
     only: frozenset[int] | None = None
@@ -241,7 +243,8 @@ class _Run:
     def _baselines(self, asking: _Pass, world: World) -> list[Entrant]:
         if not self._config.baselines:
             return []
-        return [asking.enter(name, method, world) for name, method in Baselines(world).methods.items()]
+        methods = Baselines(world, tables=not self._config.seen).methods
+        return [asking.enter(name, method, world) for name, method in methods.items()]
 
     def _aged(self, asking: _Pass, world: World, served: Entrant) -> list[Entrant]:
         found = []

@@ -112,9 +112,18 @@ def test_the_evaluator_says_what_a_release_has_seen(shop: FreshetProcess) -> Non
     told = shop.command("evaluate", "--events", archive, "--k", "5", "--from", "2023-11-14", "--json")
     assert told.returncode == 0, told.stderr
     assert "its figures flatter it" in told.stderr
+    report = json.loads(told.stdout)
+    methods = [method["name"] for method in report["methods"]]
+    assert report["seen"]
+    assert methods[:5] == ["for_you", "popular", "trending", "co-visitation", "repeat"], (
+        "its tables know the answers"
+    )
     assert shop.command("events", "export", "--to", archive).returncode == 0
     told = shop.command("evaluate", "--events", archive, "--k", "5", "--json")
     assert "asking about what came after" in told.stderr  # the walker of the test above
+    report = json.loads(told.stdout)
+    assert not report["seen"]
+    assert "transitions" in [method["name"] for method in report["methods"]]
 
 
 def test_without_new_events_there_is_nothing_to_do(shop: FreshetProcess) -> None:
