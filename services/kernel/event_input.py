@@ -9,6 +9,7 @@ from services.kernel.bounded import BoundError, read_number, read_object, read_t
 from services.kernel.event import Event, Line
 from services.kernel.event_type import EventTypes, UnknownEventTypeError
 from services.kernel.ids import IdError, json_type, read_id, uuid7
+from services.kernel.nearest import likely_meant
 from services.kernel.timestamps import TimestampError, read_timestamp_ms
 
 MAX_LINES: Final = 100  # an order or an impression is one record; larger ones are several
@@ -23,6 +24,8 @@ _MAX_QUANTITY: Final = 1e6
 _MAX_RATING: Final = 5.0
 _SMALLEST_QUANTITY: Final = 1e-9  # above zero; goods by weight have fractions
 _CURRENCY_LETTERS: Final = 3
+_SLIPS_MAX: Final = 10  # names looked at for one that was meant: some µs each, and a request has 1,000 events
+_NAMED_MAX: Final = 40  # characters of a client's own name in an answer
 
 ITEM_ID_SPELLINGS: Final = ("item_id", "product_id", "video_id", "content_id")
 _SAMPLE: Final = '{"user_id": "u_12345", "event_type": "view", "item_id": "p_67890"}'
@@ -54,13 +57,18 @@ def parse_event(raw: object, received_at_ms: int, types: EventTypes) -> Event:
     anonymous_id = _id(fields, "anonymous_id")
     if user_id is None and anonymous_id is None:
         raise EventError(
-            "missing_user_id", f"user_id (or anonymous_id) is missing; a small event is {_SAMPLE}"
+            "missing_user_id",
+            f"user_id (or anonymous_id) is missing; {_slip(fields, 'user_id', 'anonymous_id')}"
+            f"a small event is {_SAMPLE}",
         )
     event_type = _event_type(fields, types)
     item_id = _item_id(fields)
     items = _lines(fields)
     if item_id is None and items is None and types.needs_item(event_type):
-        raise EventError("missing_item_id", f"item_id (or items) is missing; {event_type!r} is about an item")
+        slip = _slip(fields, *ITEM_ID_SPELLINGS)
+        raise EventError(
+            "missing_item_id", f"item_id (or items) is missing; {slip}{event_type!r} is about an item"
+        )
     return Event(
         event_id=_id(fields, "event_id") or uuid7(received_at_ms),
         event_type=event_type,
@@ -82,6 +90,15 @@ def event_id_of(raw: object) -> str | None:
         except IdError:
             return None
     return None
+
+
+def _slip(fields: dict[str, Any], *wanted: str) -> str:
+    """Which field may have been meant for one that is missing, as a part of the sentence that says so."""
+    for name in [name for name in fields if name not in _KNOWN][:_SLIPS_MAX]:
+        meant = likely_meant(name, wanted)
+        if meant is not None:
+            return f"{name[:_NAMED_MAX]!r} is no field of an event, did you mean {meant!r}? "
+    return ""
 
 
 def _details(fields: dict[str, Any], event_type: str) -> dict[str, Any]:
@@ -107,7 +124,8 @@ def _details(fields: dict[str, Any], event_type: str) -> dict[str, Any]:
 def _event_type(fields: dict[str, Any], types: EventTypes) -> str:
     raw = fields.get("event_type")
     if raw is None:
-        raise EventError("missing_event_type", f"event_type is missing; a small event is {_SAMPLE}")
+        slip = _slip(fields, "event_type")
+        raise EventError("missing_event_type", f"event_type is missing; {slip}a small event is {_SAMPLE}")
     if not isinstance(raw, str):
         raise EventError("unknown_event_type", f"event_type must be a string, not {json_type(raw)}")
     try:

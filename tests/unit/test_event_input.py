@@ -101,6 +101,31 @@ def test_an_impression_may_be_a_plain_list_of_ids() -> None:
     assert [line.item_id for line in item_lines(event)] == ["a", "2"]
 
 
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (
+            {"userId": "u", "event_type": "view", "item_id": "p"},
+            "'userId' is no field of an event, did you mean 'user_id'?",
+        ),
+        (
+            {"user_id": "u", "type": "view", "item_id": "p"},
+            "'type' is no field of an event, did you mean 'event_type'?",
+        ),
+        ({"user_id": "u", "event_type": "view", "colour": 1, "itemid": "p"}, "did you mean 'item_id'?"),
+        (
+            {"user_id": "u", "event_type": "view", "x" * 999 + "item_id": "p"},
+            "item_id (or items) is missing; 'view' is",
+        ),
+        ({"event_type": "view", "item_id": "p", "colour": "red"}, "is missing; a small event is"),
+    ],
+)
+def test_what_is_missing_may_stand_under_a_name_that_is_nearly_right(raw: object, told: str) -> None:
+    with pytest.raises(EventError) as caught:
+        parse_event(raw, NOW_MS, TYPES)
+    assert told in caught.value.message
+
+
 def test_a_rating_may_stand_in_value() -> None:
     assert parse_event({**SMALL, "event_type": "rate", "value": 4}, NOW_MS, TYPES).rating == 4.0
     assert code_of({**SMALL, "event_type": "rating"}) == "missing_rating"
