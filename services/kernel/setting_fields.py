@@ -145,9 +145,9 @@ class FieldGroup:
                 value = getattr(self, method)(value)
         value = _converted(self._kinds[name], value)
         if info.ge is not None and value < info.ge:
-            raise ValueError(f"Input should be greater than or equal to {info.ge}")
+            raise ValueError(f"must be at least {info.ge}, not {value}")
         if info.le is not None and value > info.le:
-            raise ValueError(f"Input should be less than or equal to {info.le}")
+            raise ValueError(f"must be at most {info.le}, not {value}")
         for field, mode, method in self._validators:
             if field == name and mode == "after":
                 value = getattr(self, method)(value)
@@ -194,7 +194,7 @@ def _converted(kind: Any, value: Any) -> Any:
     if get_origin(kind) is Literal:
         choices = get_args(kind)
         if value not in choices:
-            raise ValueError(f"Input should be {' or '.join(map(repr, choices))}")
+            raise ValueError(f"must be {' or '.join(map(repr, choices))}, not {value!r}")
         return value
     if kind is bool:
         return _boolean(value)
@@ -210,7 +210,7 @@ def _converted(kind: Any, value: Any) -> Any:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("Input should be a valid string")
+        raise ValueError("must be a text")
     return value
 
 
@@ -219,11 +219,9 @@ def _integer(value: Any) -> int:
         try:
             return int(value)
         except ValueError:
-            raise ValueError(
-                "Input should be a valid integer, unable to parse string as an integer"
-            ) from None
+            raise ValueError(f"must be a whole number, not {value!r}") from None
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError("Input should be a valid integer")
+        raise ValueError("must be a whole number")
     return value
 
 
@@ -235,4 +233,4 @@ def _boolean(value: Any) -> bool:
         return True
     if text in _FALSE or text == 0:
         return False
-    raise ValueError("Input should be a valid boolean: 1 or 0")
+    raise ValueError(f"must be 1 or 0, not {value!r}")

@@ -101,7 +101,7 @@ def test_without_the_packages_the_start_says_which_command_installs_them(service
 @pytest.mark.parametrize(
     ("environment", "told"),
     [
-        ({"FRESHET_TRACES": "jaeger"}, "FRESHET_TRACES: Input should be 'off' or 'otlp'"),
+        ({"FRESHET_TRACES": "jaeger"}, "FRESHET_TRACES: must be 'off' or 'otlp', not 'jaeger'"),
         (
             {"FRESHET_TRACES": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
             "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",

@@ -66,12 +66,12 @@ def test_without_a_variable_the_default_stands_and_is_known_to_be_one() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "wanted"),
     [
-        ("port", "0", "greater than or equal to 1"),
-        ("port", "65536", "less than or equal to 65535"),
-        ("port", "http", "valid integer"),
-        ("port", "", "valid integer"),
-        ("insecure", "maybe", "valid boolean"),
-        ("profiler_mode", "poll", "'pull' or 'push'"),
+        ("port", "0", "at least 1, not 0"),
+        ("port", "65536", "at most 65535, not 65536"),
+        ("port", "http", "whole number, not 'http'"),
+        ("port", "", "whole number, not ''"),
+        ("insecure", "maybe", "1 or 0, not 'maybe'"),
+        ("profiler_mode", "poll", "'pull' or 'push', not 'poll'"),
         ("host", "far.too.long", "nine characters"),
     ],
 )
