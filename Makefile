@@ -98,8 +98,8 @@ comma := ,
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 define install
 	@if ! $(BIN)/python -c '$(NEW_ENOUGH)' 2>/dev/null; then rm -rf $(VENV); \
-		if [ -z "$(PYTHON)" ]; then echo "Freshet needs Python 3.11 or newer; none was found. Install one, or: make PYTHON=/path/to/python" >&2; exit 1; fi; \
-		$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "Freshet needs Python 3.11 or newer, and $(PYTHON) is none; or: make PYTHON=/path/to/python" >&2; exit 1; }; \
+		if [ -z "$(PYTHON)" ]; then echo "Freshet needs Python 3.11 or newer, and none was found. Install one, or say where it is: make $(or $(MAKECMDGOALS),run) PYTHON=/path/to/python" >&2; exit 1; fi; \
+		$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "Freshet needs Python 3.11 or newer, and $(PYTHON) is not. Say which to take: make $(or $(MAKECMDGOALS),run) PYTHON=/path/to/python" >&2; exit 1; }; \
 	fi
 	@if command -v uv >/dev/null 2>&1 && uv --version >/dev/null 2>&1; then \
 		{ [ -x $(BIN)/python ] || uv venv -q --python $(PYTHON) $(VENV); } && uv pip install -q --compile-bytecode --python $(BIN)/python -e '.[$(1)]'; \
@@ -107,7 +107,7 @@ define install
 		{ [ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV) || { \
 			echo "Python has no venv module here (Debian, Ubuntu: apt-get install python3-venv)" >&2; rm -rf $(VENV); exit 1; }; } \
 		&& $(BIN)/python -m pip install -q --disable-pip-version-check -e '.[$(1)]'; \
-	fi
+	fi || { echo "Freshet is not installed; the lines above say why. It needs a package index (a network; PIP_INDEX_URL and HTTPS_PROXY where that is a mirror or behind a proxy). The next make goes on." >&2; exit 1; }
 endef
 
 $(VENV)/.run: pyproject.toml
@@ -116,7 +116,7 @@ $(VENV)/.run: pyproject.toml
 	@touch $@
 
 $(VENV)/.trainer: pyproject.toml
-	@echo "installing the trainer into $(VENV) (once, 0.4 GB) ..." >&2
+	@echo "installing the trainer into $(VENV) (once, 0.6 GB) ..." >&2
 	$(call install,local$(comma)trainer)
 	@touch $@ $(VENV)/.run
 
