@@ -57,6 +57,7 @@ The catalogue is empty. Fill it (CSV, NDJSON or Parquet; --help says how columns
   {command()} events import FILE{where}
 
 A first release is built from the catalogue by itself, a few seconds after it stands still.
+(The demo shop is loaded where a start without --empty finds nothing: set another FRESHET_DATA_DIR for it.)
 """
 
 

@@ -139,6 +139,7 @@ def test_the_welcome_has_keys_and_the_way_to_the_command(monkeypatch: pytest.Mon
     assert "-H" not in plain
     assert "--url" not in plain
     assert f"  {command()} items import FILE\n" in plain
+    assert "another FRESHET_DATA_DIR" in plain, "the way back to the demo shop"
     monkeypatch.setenv("FRESHET_PORT", "8123")
     assert "import FILE --url http://127.0.0.1:8123\n" in welcome(HttpSettings.from_environment(), empty=True)
     monkeypatch.setenv("FRESHET_WRITE_KEYS", "w")
