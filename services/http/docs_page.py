@@ -30,7 +30,6 @@ _ICON: Final = (
 )
 _CACHE: Final = {"cache-control": "max-age=3600"}  # they change with an installed version only
 # On a phone Swagger UI puts a group's name and what it is about side by side, a letter a line.
-# deploy/gateway/docs.html, the page of both services behind the gateway, has the same.
 _PAGE: Final = """\
 <!DOCTYPE html>
 <html lang="en">

@@ -130,11 +130,7 @@ def described(stack: Stack) -> None:
     headers = {"X_API_Key": stack.keys.split(",")[0]} if stack.keys else {}
     page = get(stack, "/docs", **headers)
     check(page.status == 200, f"GET /docs: {page.status}", "gateway", "recommender")
-    check(
-        b"//" not in re.sub(rb"^\s*//.*$", b"", page.body, flags=re.MULTILINE),
-        "/docs looks elsewhere",
-        "gateway",
-    )
+    check(b"://" not in page.body, "/docs looks elsewhere", "gateway")
     for path in re.findall(rb'(?:href|src)="(/[^"]+)"', page.body):
         got = get(stack, path.decode(), **headers)
         check(got.status == 200 and bool(got.body), f"/docs loads {path!r}: {got.status}", "gateway")
