@@ -31,12 +31,8 @@ _SERVERS = {
     "profiler": ("kernel", "http", "log", "store", "release", "tracing", "profiler"),
     "recommender": ("kernel", "http", "store", "release", "ranking", "tracing", "recommender"),
 }
-_UNUSED_PACKAGES = (
-    # onnxruntime asks for these for its tools, which convert and quantize models: serving opens none of them.
-    *("coloredlogs", "flatbuffers", "humanfriendly", "mpmath", "protobuf", "sympy"),
-    # fastapi-offline asks for these, of which we take the files of /docs alone.
-    *("fastapi", "pydantic", "pydantic-core", "annotated-doc", "annotated-types", "typing-inspection"),
-)
+# onnxruntime asks for these for its tools, which convert and quantize models: serving opens none of them.
+_UNUSED_PACKAGES = ("coloredlogs", "flatbuffers", "humanfriendly", "mpmath", "protobuf", "sympy")
 # With the extra `otel`: the exporter's spans are messages of protobuf.
 _USED_BY_TRACES = frozenset({"protobuf"})
 _UNUSED_FOLDERS = (
@@ -100,11 +96,12 @@ def main(service: str) -> None:
 
 
 def _pack_page(folder: Path) -> None:
-    """What the page loads, gzipped. The rest of the package is nobody's."""
+    """What the page loads, gzipped; its icon as it is. The package's other page is nobody's."""
     for path in sorted(folder.iterdir()):
         if path.name in _PAGE_FILES:
             path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 9, mtime=0))
-        path.unlink()
+        if path.suffix != ".png":
+            path.unlink()
 
 
 def _is_installed(name: str) -> bool:

@@ -21,19 +21,19 @@ _VERSION = "0.1.0"
 
 
 class App(Starlette):
-    """Starlette, that can tell what it serves."""
+    """Starlette, that can tell what it serves. `openapi` may be replaced, as with FastAPI."""
 
     def __init__(self, title: str, lifespan: Callable[[Starlette], Any]) -> None:
         super().__init__(lifespan=lifespan)
         self.router.redirect_slashes = False  # a slash belongs to an id
         self.title = title
         self.version = _VERSION
+        self.openapi: Callable[[], dict[str, Any]] = self._schema
         self._made: dict[str, Any] | None = None
 
-    def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document, made once."""
+    def _schema(self) -> dict[str, Any]:
         if self._made is None:
-            from services.http.description import schema_of  # with all that the rooms tell: for who asks
+            from services.http.description import schema_of  # FastAPI: half a cold start
 
             self._made = schema_of(self.title, self.version, self.routes)
         return self._made

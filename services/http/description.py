@@ -1,6 +1,6 @@
-"""What an app says of itself: OpenAPI, made of what the rooms tell of the routes that Starlette serves.
+"""What an app says of itself: OpenAPI, made by FastAPI from the routes that Starlette serves.
 
-Loaded when somebody asks for it, never before.
+This module loads FastAPI. Import it inside the function that needs it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from copy import deepcopy
 from importlib import import_module
 from typing import Any, Final
 
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 from starlette.routing import BaseRoute
 
 from services.http.documentation import BODY_PROBLEMS, problem
@@ -126,38 +128,41 @@ def schema_of(title: str, version: str, routes: Iterable[BaseRoute]) -> dict[str
     2. Sort by group.
     3. Give each type a name of its own, once.
     """
+    described = FastAPI()
     order: list[str] = []
-    paths: dict[str, dict[str, Any]] = {}
+    told: dict[str, dict[str, Any]] = {}
     for route in routes:
         if isinstance(route, RawRoute) and route.include_in_schema:
             calls = _calls_of(route)  # 1
             order += calls
-            for method in sorted(route.methods or ()):
-                operation = _operation(method, route.path, calls[f"{method} {route.path_format}"])
-                paths.setdefault(route.path_format, {})[method.lower()] = operation
-    paths = _in_order(paths, order)  # 2
-    used = {tag for operations in paths.values() for one in operations.values() for tag in one["tags"]}
-    schemas: dict[str, Any] = {}
-    responses = _used(paths)
-    paths, responses = _named(paths, schemas), _named(responses, schemas)  # 3
-    return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": title.removesuffix(" run"),
-            "summary": SUMMARY,
-            "description": DESCRIPTION,
-            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-            "version": version,
-        },
-        "servers": SERVERS,
-        "paths": paths,
-        "components": {
-            "schemas": dict(sorted(schemas.items())),
-            "responses": responses,
-            "securitySchemes": SECURITY_SCHEMES,
-        },
-        "tags": [{"name": tag, "description": says} for tag, says in TAGS.items() if tag in used],
+            told |= _describe(described, route, calls)
+    document = get_openapi(
+        title=title.removesuffix(" run"),
+        version=version,
+        summary=SUMMARY,
+        description=DESCRIPTION,
+        routes=described.routes,
+        servers=deepcopy(SERVERS),
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            operation.update(told[f"{method.upper()} {path}"])
+    document["paths"] = _in_order(document["paths"], order)  # 2
+    used = {
+        tag for path in document["paths"].values() for operation in path.values() for tag in operation["tags"]
     }
+    document["tags"] = [{"name": tag, "description": says} for tag, says in TAGS.items() if tag in used]
+    schemas: dict[str, Any] = {}
+    responses = _used(document["paths"])
+    document["paths"] = _named(document["paths"], schemas)  # 3
+    document["components"] = {
+        "schemas": schemas,
+        "responses": _named(responses, schemas),
+        "securitySchemes": deepcopy(SECURITY_SCHEMES),
+    }
+    document["components"]["schemas"] = dict(sorted(schemas.items()))
+    return document
 
 
 def _calls_of(route: RawRoute) -> dict[str, dict[str, Any]]:
@@ -166,12 +171,28 @@ def _calls_of(route: RawRoute) -> dict[str, dict[str, Any]]:
     return calls
 
 
-def _operation(method: str, path: str, told: dict[str, Any]) -> dict[str, Any]:
-    """The call as its service tells it, with keys and what the edge answers."""
-    made = deepcopy(told)
-    made["security"] = _security_of(method, path)
-    made["responses"] = _responses_of(made)
-    return made
+def _describe(
+    described: FastAPI, route: RawRoute, calls: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Take the route into `described`. What is told of it beside its names, by call, is kept from FastAPI: it
+    would leave nulls out of examples."""
+    found = {}
+    for method in sorted(route.methods or ()):
+        call = f"{method} {route.path_format}"
+        told = deepcopy(calls[call])
+        told["security"] = _security_of(method, route.path)
+        told["responses"] = _responses_of(told)
+        described.add_api_route(
+            route.path,
+            route.endpoint,
+            methods=[method],
+            operation_id=told.pop("operationId"),
+            summary=told.pop("summary"),
+            description=told.pop("description"),
+            tags=told.pop("tags"),
+        )
+        found[call] = told
+    return found
 
 
 def _in_order(paths: dict[str, Any], calls: list[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ VALKEY: Final = {"FRESHET_LOG_URL": "valkey://127.0.0.1:1/0"}
 
 # Why not, and where else it belongs. ms of CPU and MB are what each adds to a service that has the rest.
 NOBODY: Final = {
-    "fastapi": "100 ms, 5 MB, and pydantic: Starlette serves, services/http/description.py needs neither",
+    "fastapi": "100 ms, 5 MB, and pydantic: services/http/description.py loads it for who asks for /docs",
     "services.http.documentation": "2 to 4 ms with what needs it: a Router names the module that tells",
     "pydantic": "90 ms, 11 MB: settings are services/kernel/setting_fields.py, payloads are msgspec",
     "pyarrow": "20 ms, 28 MB: files of tables are the command line's and the trainer's",
