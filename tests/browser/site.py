@@ -20,7 +20,7 @@ BARE: Final = '<!doctype html><title>elsewhere</title><link rel="icon" href="dat
 
 
 class Site(ThreadingHTTPServer):
-    """`url` is its origin. `behind` is the Freshet that /api leads to, asked with `key`."""
+    """`url` is its origin. `behind` is the Freshet that /api leads to, asked with `key`; `page` its page."""
 
     daemon_threads = True
 
@@ -29,6 +29,7 @@ class Site(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.behind = ""
         self.key = ""
+        self.page = PAGE
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -40,7 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path.endswith(".js"):
             self._answer(200, "text/javascript", (CLIENT / self.path[1:]).read_bytes())
         else:
-            self._answer(200, "text/html", (BARE if self.path == "/bare" else PAGE).encode())
+            self._answer(200, "text/html", (BARE if self.path == "/bare" else self.server.page).encode())
 
     def _hand_on(self, path: str) -> None:
         key = {"Authorization": f"Bearer {self.server.key}"}
