@@ -96,12 +96,11 @@ def main(service: str) -> None:
 
 
 def _pack_page(folder: Path) -> None:
-    """What the page loads, gzipped; its icon as it is. The package's other page is nobody's."""
+    """What the page loads, gzipped. The rest of the package is nobody's."""
     for path in sorted(folder.iterdir()):
         if path.name in _PAGE_FILES:
             path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 9, mtime=0))
-        if path.suffix != ".png":
-            path.unlink()
+        path.unlink()
 
 
 def _is_installed(name: str) -> bool:

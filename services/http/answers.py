@@ -21,3 +21,12 @@ def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | No
 def problem_answer(problem: Problem) -> Response:
     """The problem as an answer."""
     return Response(problem.body(), problem.status, problem.all_headers())
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Whether `Accept-Encoding` names gzip, and not with q=0."""
+    for part in accepted.lower().split(","):
+        name, _, weight = part.partition(";")
+        if name.strip() in {"gzip", "*"}:
+            return weight.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
+    return False

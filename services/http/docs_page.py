@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from services.http.answers import json_answer
+from services.http.answers import json_answer, takes_gzip
 from services.kernel.problem import Problem, ProblemError
 
 DOCS_PATH: Final = "/docs"
@@ -29,6 +29,11 @@ _ICON: Final = (
     'fill="none" stroke="#9be3d6" stroke-width="3" stroke-linecap="round"/></svg>'
 )
 _CACHE: Final = {"cache-control": "max-age=3600"}  # they change with an installed version only
+_NOT_INSTALLED: Final = Problem(
+    404,
+    "docs_not_installed",
+    f"the page's files are not installed: pip install fastapi-offline; {SCHEMA_PATH} is there",
+)
 # On a phone Swagger UI puts a group's name and what it is about side by side, a letter a line.
 _PAGE: Final = """\
 <!DOCTYPE html>
@@ -80,8 +85,8 @@ def description_routes(describe: Callable[[], dict[str, Any]]) -> list[Route]:
 
     async def file(request: Request) -> Response:
         name = request.url.path.rpartition("/")[2]
-        accepted = request.headers.get("accept-encoding", "")
-        return await asyncio.to_thread(_file, name, "gzip" in accepted)
+        zipped = takes_gzip(request.headers.get("accept-encoding", ""))
+        return await asyncio.to_thread(_file, name, zipped)
 
     return [
         Route(SCHEMA_PATH, schema, include_in_schema=False),
@@ -91,27 +96,25 @@ def description_routes(describe: Callable[[], dict[str, Any]]) -> list[Route]:
     ]
 
 
-def _file(name: str, takes_gzip: bool) -> Response:
-    """A file of the page. Images carry them gzipped alone (deploy/image/shrink.py)."""
-    folder = _folder()
-    plain, packed = folder / name, folder / f"{name}.gz"
-    headers, content = dict(_CACHE), b""
+def _file(name: str, zipped: bool) -> Response:
+    """A file of the page. Images carry them gzipped alone (deploy/image/shrink.py). Raises ProblemError where
+    there is none.
+    """
+    spec = find_spec(_PACKAGE)  # does not import it
+    if spec is None or spec.origin is None:
+        raise ProblemError(_NOT_INSTALLED)
+    plain = Path(spec.origin).parent / "static" / name
+    packed = plain.with_name(f"{name}.gz")
+    headers = dict(_CACHE)
     if plain.is_file():
         content = plain.read_bytes()
     elif packed.is_file():
         content = packed.read_bytes()
         headers["vary"] = "accept-encoding"
-        if takes_gzip:
+        if zipped:
             headers["content-encoding"] = "gzip"
         else:
             content = gzip.decompress(content)
     else:
-        detail = f"the page's files are not installed: pip install fastapi-offline; {SCHEMA_PATH} is there"
-        raise ProblemError(Problem(404, "docs_not_installed", detail))
+        raise ProblemError(_NOT_INSTALLED)
     return Response(content, headers=headers, media_type=_FILES[name])
-
-
-def _folder() -> Path:
-    """The package's folder of static files, without importing the package."""
-    spec = find_spec(_PACKAGE)
-    return Path(spec.origin).parent / "static" if spec is not None and spec.origin is not None else Path()

@@ -16,6 +16,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.http.answers import takes_gzip
 from services.http.part import Part
 from services.http.raw_route import Endpoint, Router
 
@@ -76,7 +77,7 @@ class StaticFile:
 
     def answer(self, request: Request) -> Response:
         """200 in the encoding that the client takes, or 304 where it has the file."""
-        zipped = _takes_gzip(request.headers.get("accept-encoding", ""))
+        zipped = takes_gzip(request.headers.get("accept-encoding", ""))
         headers = self.zipped_headers if zipped else self.plain_headers
         if headers["etag"] in request.headers.get("if-none-match", ""):
             kept = {name: value for name, value in headers.items() if name != "content-encoding"}
@@ -103,12 +104,3 @@ def _endpoint(file: StaticFile) -> Endpoint:
         return file.answer(request)
 
     return serve
-
-
-def _takes_gzip(accepted: str) -> bool:
-    """Whether `Accept-Encoding` names gzip, and not with q=0."""
-    for part in accepted.lower().split(","):
-        name, _, weight = part.partition(";")
-        if name.strip() in {"gzip", "*"}:
-            return weight.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
-    return False
