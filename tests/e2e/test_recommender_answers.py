@@ -180,7 +180,8 @@ def test_bad_parameters_say_what_to_change(client: httpx.Client) -> None:
         422,
         "unknown_event_type",
     )
-    problem(client.get("/nothing/here"), 404, "not_found")
+    assert "mean" not in problem(client.get("/nothing/here"), 404, "not_found")
+    assert "did you mean /recommend?" in problem(client.get("/recomend/u1"), 404, "not_found")
     assert "takes GET, POST" in problem(client.put("/recommend"), 405, "method_not_allowed")
     assert "takes GET" in problem(client.delete("/recommend/u"), 405, "method_not_allowed")
 
