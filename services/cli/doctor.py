@@ -5,22 +5,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 
 from services.cli.backend import backend
 from services.cli.doctor_clock import clocks
 from services.cli.doctor_items import unlisted_items
+from services.cli.doctor_log import lag, log
 from services.cli.doctor_memory import memory_findings
 from services.cli.doctor_server import scenarios, server
 from services.cli.failure import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL
 from services.cli.findings import Finding, Level, Patient
 from services.cli.output import print_json, print_line
 from services.kernel.release import NoReleaseError, ReleaseError
-from services.local.lag import records_behind
 from services.local.settings import RunSettings
 from services.log.open import open_log
-from services.log.protocol import LogError, Topic
+from services.log.protocol import LogError
 from services.release.files import open_release
 from services.release.source import ReleaseSource
 from services.store.aggregates import AggregateReader
@@ -30,8 +29,6 @@ from services.store.errors import StoreError
 from services.store.meta import MetaStore
 
 _CHECK_TIMEOUT_S = 10.0
-_LAG_WARN_RECORDS = 10_000  # some seconds of work; more means an import, or a profiler down or too slow
-_CATCH_UP_S = 1.0  # looked at twice, so far apart, it shows which of them
 _UNKNOWN_WARN_SHARE = 0.05
 _SAMPLED_ITEMS = 200
 _COLOURS = {"ok": "\x1b[32m", "warn": "\x1b[33m", "fail": "\x1b[31m"}
@@ -132,21 +129,6 @@ def _spoken(settings: RunSettings) -> str:
     return f" over {settings.kafka_security_protocol}{who}{by}"
 
 
-async def _log(patient: Patient) -> AsyncIterator[Finding]:
-    for topic in (Topic.EVENTS, Topic.ITEMS):
-        bounds = await patient.log.bounds(topic)
-        held = sum(bound.end - bound.first for bound in bounds.values())
-        yield Finding("ok", "log", f"{topic.value}: {len(bounds)} partitions, {held:,} records")
-    dead = sum(bound.end - bound.first for bound in (await patient.log.bounds(Topic.DEAD)).values())
-    if dead:
-        yield Finding(
-            "warn",
-            "log",
-            f"{dead:,} records could not be applied",
-            "their reasons stand in the headers of the dead topic; send them again once that is mended",
-        )
-
-
 async def _store(patient: Patient) -> AsyncIterator[Finding]:
     warnings = await patient.connection.check()
     for warning in warnings:
@@ -162,40 +144,6 @@ async def _store(patient: Patient) -> AsyncIterator[Finding]:
     space = await MetaStore(patient.connection).read_space()
     told = f"space {space.name} (epoch {space.space_epoch}, d {space.d})" if space else "no vector space yet"
     yield Finding("ok", "store", f"{patient.meta.store_id[:12]}, data epoch {patient.meta.epoch}, {told}")
-
-
-async def _lag(patient: Patient) -> AsyncIterator[Finding]:
-    if patient.meta is None:
-        return
-    bounds = await patient.log.bounds(Topic.EVENTS)
-    fences = await AggregateReader(patient.connection).fences(patient.meta.epoch, len(bounds))
-    lags: list[int] = []
-    for (partition, bound), fence in zip(sorted(bounds.items()), fences, strict=True):
-        place = f"partition {partition}"
-        if fence is not None and fence.position.generation == patient.log.generation:
-            offset = fence.position.offset
-            if offset >= bound.end:
-                yield Finding(
-                    "fail", "profiler", f"{place}: the log ends before what is applied", "freshet replay"
-                )
-            elif bound.first > offset + 1:
-                text = f"{place}: {bound.first - offset - 1:,} records were trimmed before they were applied"
-                yield Finding("fail", "profiler", text, "freshet replay --allow-partial")
-            lags.append(max(0, bound.end - 1 - offset))
-        else:
-            lags.append(bound.end - bound.first)
-    told = f"lag {sum(lags):,} records ({', '.join(map(str, lags))} by partition)"
-    if max(lags, default=0) <= _LAG_WARN_RECORDS:
-        yield Finding("ok", "profiler", told)
-        return
-    began_s = time.monotonic()
-    await asyncio.sleep(_CATCH_UP_S)
-    later = await records_behind(patient.log, patient.connection)
-    per_s = (sum(lags) - later) / (time.monotonic() - began_s)
-    if per_s > 0:
-        yield Finding("ok", "profiler", f"{told}, done in about {later / per_s:,.0f} s at {per_s:,.0f}/s")
-    else:
-        yield Finding("warn", "profiler", told, "is a profiler running? if so, add partitions and replicas")
 
 
 async def _release(patient: Patient) -> AsyncIterator[Finding]:
@@ -252,9 +200,9 @@ _CHECKS: dict[str, Callable[[Patient], AsyncIterator[Finding]]] = {
     "settings": _settings,
     "server": server,
     "scenarios": scenarios,
-    "log": _log,
+    "log": log,
     "store": _store,
-    "profiler": _lag,
+    "profiler": lag,
     "release": _release,
     "catalogue": _catalogue,
     "clock": clocks,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from services.cli.client import FreshetClient, default_key, default_url
@@ -30,7 +31,7 @@ async def server(_patient: Patient) -> AsyncIterator[Finding]:
         yield Finding("warn", "server", f"{url} is no Freshet ({answer.status} on /readyz)", mend)
 
 
-async def scenarios(_patient: Patient) -> AsyncIterator[Finding]:
+async def scenarios(patient: Patient) -> AsyncIterator[Finding]:
     """Does the recommender use its scenario file as it is now? Nothing is said where there is none."""
     url = default_url()
     try:
@@ -42,10 +43,25 @@ async def scenarios(_patient: Patient) -> AsyncIterator[Finding]:
         if "refuses the key" in str(error):
             mend = "set FRESHET_KEYS here to what the server has, and restart the server after a change"
             yield Finding("warn", "server", f"{url} refuses the key of this environment", mend)
+        elif path := patient.settings.scenarios:  # why a recommender does not start, maybe
+            yield _file_finding(path)
         return
     if answer.ok and isinstance(answer.body, dict):
         for finding in scenario_findings(answer.body):
             yield finding
+
+
+def _file_finding(path: str) -> Finding:
+    """The file of FRESHET_SCENARIOS itself, where nobody answers who has read it."""
+    from services.ranking.scenario_file import read_file
+
+    try:
+        read_file(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        reason = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else f"is wrong: {error}"
+        check = f"freshet scenarios check {path} names every mistake; without a mend no recommender starts"
+        return Finding("fail", "scenarios", f"{path} {reason}", check)
+    return Finding("ok", "scenarios", f"{path} has no mistake")
 
 
 def scenario_findings(body: dict[str, Any]) -> list[Finding]:

@@ -40,6 +40,7 @@ from services.tracing.open import open_tracer
 _log = logging.getLogger(__name__)
 _HELD_BODIES = 16  # bodies of the largest size that push holds at once
 _RETRY_S = 0.5
+_PING_TIMEOUT_S = 0.1  # a probe waits 150 ms, the connection tries again for longer
 
 
 class Profiler:
@@ -144,7 +145,13 @@ class Profiler:
         for way in ways:
             if way.trouble:
                 raise SafetyError(0, way.trouble)
-        await self.connection.ping()
+        try:
+            async with asyncio.timeout(_PING_TIMEOUT_S):
+                await self.connection.ping()
+        except TimeoutError:
+            where = f"the store at {self.connection.text}"
+            text = f"{where} does not answer; is it running, is FRESHET_STORE_URL right?"
+            raise SafetyError(0, text) from None
 
     async def _meet_log(self) -> None:
         """Open what the checks ask the log through, while the consumers join their groups."""

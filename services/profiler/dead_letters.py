@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -10,7 +11,10 @@ from services.log.protocol import Draft, LogUnavailableError, Producer, Record, 
 
 _TIMEOUT_MS: Final = 5000  # as long as a client waits for the log
 _REASON_MAX: Final = 1000  # characters; enough to say what is wrong
+_TOLD_MAX: Final = 200  # characters of a reason in the log
 _CUT_BYTES: Final = 500_000  # what is kept of a record that with its new headers is too large
+
+_log = logging.getLogger(__name__)
 
 
 class DeadLetter(NamedTuple):
@@ -49,6 +53,13 @@ class DeadLetters:
                 raise LogUnavailableError(f"the dead topic does not take a record: {outcome.error}")
         for letter in letters:
             self._dead.labels(letter.topic.value).inc()
+        _log.warning(
+            "%d of %s went to the dead topic, as they can never be applied; the first, %s: %s",
+            len(letters),
+            letters[0].topic.value,
+            letters[0].record.position,
+            letters[0].reason[:_TOLD_MAX],
+        )
 
 
 def _draft(letter: DeadLetter, value: bytes | None, *, cut: bool = False) -> Draft:

@@ -86,11 +86,15 @@ class ReleaseFollower:
 
     async def run(self) -> None:
         """Look again every poll interval, until cancelled."""
+        told = ""
         while True:
             try:
                 await self.look()
+                told = ""
             except StoreError as error:
-                _log.warning("cannot agree on the vector space: %s", error)
+                if str(error) != told:  # once, not at every look
+                    _log.warning("cannot agree on the vector space: %s", error)
+                told = str(error)
             except Exception:
                 _log.exception("following the release failed and is tried again")
             await asyncio.sleep(self._poll_s)
