@@ -44,12 +44,12 @@ def listing(arguments: argparse.Namespace) -> int:
     from services.release.repository import list_releases, pointer_trouble
 
     url = release_url(arguments.release_url)
-    found = list_releases(url)
+    found, trouble = list_releases(url), pointer_trouble(url)
     if arguments.as_json:
         print_json([entry._asdict() for entry in found])
-    elif not found:
+    elif not found and trouble is None:
         say(f"no releases at {shown_url(url)}; `freshet release init` builds one from the catalogue")
-    else:
+    elif found:
         rows = [
             [
                 "*" if entry.live else "",
@@ -61,10 +61,9 @@ def listing(arguments: argparse.Namespace) -> int:
             for entry in found
         ]
         print_table(("live", "name", "kind", "items", "made"), rows)
-    trouble = pointer_trouble(url)
     if trouble is None:
         return EXIT_OK
-    say(f"{trouble}; `freshet release promote NAME` writes it anew")
+    say(f"{trouble}; `freshet release promote NAME` makes another one live")
     return EXIT_PARTIAL
 
 

@@ -191,7 +191,10 @@ def content_name(manifest: Manifest) -> str:
 def check_manifest(manifest: Manifest) -> None:
     """Raise ReleaseError unless the manifest keeps the contract of this module."""
     if manifest.format_version != FORMAT_VERSION:
-        raise ReleaseError(f"manifest format_version is {manifest.format_version}, expected {FORMAT_VERSION}")
+        raise ReleaseError(
+            f"manifest format_version is {manifest.format_version}, and this Freshet reads {FORMAT_VERSION}: "
+            "upgrade it, or promote a release that it made itself"
+        )
     if not NAME_PATTERN.match(manifest.name):
         raise ReleaseError(f"release name {manifest.name[:64]!r}: expected <kind>-<12 hex digits>")
     if manifest.name != content_name(manifest):

@@ -106,12 +106,17 @@ def pointer_trouble(url: str) -> str | None:
     """Why the pointer to the live release cannot be followed; None where it can be, or there is none."""
     place = open_place(url)
     raw = place.read(LIVE_FILE)
+    if raw is None:
+        return None
     try:
-        name = decode_pointer(raw, place.url).release if raw is not None else None
-        if name is not None and _manifest(place, name) is None:
-            return f"the pointer {LIVE_FILE!r} at {place.url} names {name}, which is not there"
+        name = decode_pointer(raw, place.url).release
     except ReleaseError as error:
         return str(error)
+    try:
+        if _manifest(place, name) is None:
+            return f"the pointer {LIVE_FILE!r} at {place.url} names {name}, which is not there"
+    except ReleaseError as error:
+        return f"the pointer {LIVE_FILE!r} at {place.url} names {name}, which cannot be read: {error}"
     return None
 
 

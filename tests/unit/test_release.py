@@ -245,9 +245,18 @@ def test_a_broken_pointer_hides_no_release_from_who_must_mend_it(
     shown = capsys.readouterr()
     assert release_dir.name in shown.out
     assert "the pointer 'live'" in shown.err
-    assert "`freshet release promote NAME` writes it anew" in shown.err
+    assert "`freshet release promote NAME` makes another one live" in shown.err
     assert main(["release", "promote", release_dir.name, "--release-url", str(tmp_path)]) == 0
     assert main(listing) == 0
+    manifest = tmp_path / release_dir.name / "manifest.json"
+    manifest.write_bytes(
+        msgspec.json.encode({**msgspec.json.decode(manifest.read_bytes()), "format_version": 2})
+    )
+    capsys.readouterr()
+    assert main(listing) == 3
+    shown = capsys.readouterr()
+    assert f"names {release_dir.name}, which cannot be read: manifest format_version is 2" in shown.err
+    assert "no releases" not in shown.err
 
 
 def test_promoting_what_is_not_there_lists_what_is(release_dir: Path, tmp_path: Path) -> None:
