@@ -62,7 +62,7 @@ export interface Problem extends Error {
   detail: string;
 }
 
-/** One list. Throws a Problem, or what fetch throws without a network. */
+/** One list. Throws a Problem, also for an answer that is no list (a page, say), or what fetch throws without a network. */
 export function recommend(
   options: RecommendOptions & { headers?: HeadersInit; signal?: AbortSignal },
 ): Promise<Recommendations>;

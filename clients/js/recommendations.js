@@ -14,8 +14,10 @@ function address(url, userId, asked, end = "") {
 export async function recommend({ url, userId, headers, signal, ...asked }) {
   const response = await fetch(address(url, userId, asked), { headers, signal });
   const answer = await response.json().catch(() => ({}));
-  if (response.ok) return answer;
-  const { code = "http_" + response.status, detail = response.statusText } = answer;
+  if (response.ok && answer.items) return answer;
+  // A server for pages answers a path that it does not know with its index.html, and 200.
+  const said = response.ok ? "no list of Freshet's at " + response.url : response.statusText;
+  const { code = "http_" + response.status, detail = said } = answer;
   throw Object.assign(new Error(`${code}: ${detail}`), { status: response.status, code, detail });
 }
 

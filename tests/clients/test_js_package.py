@@ -85,3 +85,18 @@ def test_what_the_readme_shows_compiles_as_it_stands(tmp_path: Path) -> None:
     (tmp_path / "node_modules" / "@freshet" / "tracker").symlink_to(CLIENT)
     options = ["--strict", "--noEmit", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom"]
     run(program("tsc", "node-typescript"), *options, "--exactOptionalPropertyTypes", str(page))
+
+
+def test_a_page_in_place_of_a_list_is_an_error() -> None:
+    """A server for pages answers any path with its index.html and 200; that is no list with nothing in it."""
+    code = """
+        import { recommend } from "@freshet/tracker/recommendations";
+        const answers = [new Response("<!doctype html>"), Response.json({ items: [], fresh: true })];
+        globalThis.fetch = async () => answers.shift();
+        const told = await recommend({ url: "/api" }).catch((e) => [e.status, e.code, e.detail]);
+        console.log(JSON.stringify([told, await recommend({ url: "/api" })]));
+    """
+    told, listed = json.loads(run(program("node", "nodejs"), "--input-type=module", "-e", code))
+    assert told[:2] == [200, "http_200"]
+    assert told[2].startswith("no list of Freshet's at")
+    assert listed == {"items": [], "fresh": True}
