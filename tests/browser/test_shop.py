@@ -130,6 +130,20 @@ def test_cart_purchase_profile(page: Page, freshet: FreshetProcess) -> None:
     expect(page.get_by_role("region", name="Your profile now")).to_contain_text("What you care about")
 
 
+def test_a_browser_that_may_keep_nothing_has_a_shop_all_the_same(page: Page, freshet: FreshetProcess) -> None:
+    page.add_init_script(
+        """for (const name of ["localStorage", "sessionStorage"]) {
+            Object.defineProperty(window, name, { get() { throw new DOMException("denied"); } });
+        }"""
+    )
+    visit = Visit(page, freshet)
+    visit.go()
+    visit.cards("For you").first.get_by_role("button", name="Add").click()
+    visit.followed("Added to the cart")
+    page.locator(".cart-link").click()
+    expect(page.locator(".lines li")).to_have_count(1)
+
+
 def test_shelves_prices_and_pages(page: Page, freshet: FreshetProcess) -> None:
     visit = Visit(page, freshet)
     visit.go()

@@ -24,9 +24,15 @@ function mark(gone) {
   link.dispatchEvent(new Event(gone ? "gone" : "back"));
 }
 
-/** The key of this tab; forgotten when it is closed. */
+/** The key of this tab; forgotten when it is closed. A browser that may keep nothing has none. */
 export const key = {
-  get: () => sessionStorage.getItem(KEY) ?? "",
+  get: () => {
+    try {
+      return sessionStorage.getItem(KEY) ?? "";
+    } catch {
+      return "";
+    }
+  },
   set: (value) => sessionStorage.setItem(KEY, value),
 };
 

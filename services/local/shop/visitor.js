@@ -11,14 +11,22 @@ const LIKES_MAX = 200; // hearts that are remembered; the profile forgets sooner
 /** "change": somebody else looks, or in another context. "cart", "likes": theirs have changed. */
 export const visitor = new EventTarget();
 
+const unkept = {}; // what a browser that keeps nothing, or is full, has until the page is left
 const stored = (name, fallback) => {
   try {
-    return JSON.parse(localStorage.getItem(name)) ?? fallback;
+    return unkept[name] ?? JSON.parse(localStorage.getItem(name)) ?? fallback;
   } catch {
     return fallback;
   }
 };
-const store = (name, value) => localStorage.setItem(name, JSON.stringify(value));
+const store = (name, value) => {
+  try {
+    localStorage.setItem(name, JSON.stringify(value));
+    delete unkept[name];
+  } catch {
+    unkept[name] = value;
+  }
+};
 
 visitor.own = stored("freshet-own", null);
 visitor.isNew = visitor.own === null;
