@@ -49,7 +49,11 @@ def _explain(error: Exception) -> tuple[int, str]:
         return EXIT_FAILED, str(error)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("services"):
         extra = "trainer" if (error.name or "").split(".")[0] in TRAINER_MODULES else "local"
-        return EXIT_FAILED, f"{error.name} is not installed here; pip install 'freshet[{extra}]' brings it"
+        made = ", or make train" if extra == "trainer" else ""
+        return (
+            EXIT_FAILED,
+            f"{error.name} is not installed here; in a clone, pip install -e '.[{extra}]'{made} brings it",
+        )
     from services.cli.backend import is_expected
 
     return EXIT_FAILED, str(error) if is_expected(error) else ""

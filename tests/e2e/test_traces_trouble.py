@@ -93,7 +93,7 @@ def test_without_the_packages_the_start_says_which_command_installs_them(service
     )
     done = run(code, FRESHET_TRACES="otlp")
     assert done.returncode == 2, done.stderr
-    assert "pip install 'freshet[otel]'" in done.stderr
+    assert "pip install -e '.[otel]'" in done.stderr
     assert missing in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
 

@@ -93,6 +93,22 @@ def test_make_can_make_what_pages_tell_to(page: Path) -> None:
     assert commands <= targets(), f"{page.relative_to(ROOT)}: {sorted(commands - targets())}"
 
 
+def test_nobody_is_sent_to_an_index_for_freshet() -> None:
+    """On PyPI the name is another project's; Freshet comes from a clone."""
+    said = re.compile(
+        r"(?:pip|uv|pipx) (?:install|add)[^\n]*?[ '\"](?:freshet(?:\[[\w,]*\])?|freshet-client)['\"\s]"
+    )
+    wrong = [
+        f"{path.relative_to(ROOT)}: {found.group()}"
+        for path in sorted(known_files())
+        if path.suffix in {".py", ".md"} and path.is_file() and path != Path(__file__).resolve()
+        for found in said.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert not wrong, wrong
+    assert said.search("pip install 'freshet[otel]'")
+    assert not said.search("pip install ./freshet/clients/python")
+
+
 def test_the_check_sees_what_is_wrong() -> None:
     text = (
         "# Two words\n\n[a](#two-words) [b](#three) [c](NOWHERE.md) `[d](e)` [f](docs/API.md#post-events)\n"
