@@ -21,8 +21,10 @@ from services.cli.refusals import RefusalFile
 from services.cli.rows import Row, RowFile
 from services.cli.upload import ImportMarks, post
 from services.kernel.cells import check_cells
+from services.kernel.event import Event
 
 NEEDED = (("user_id", "anonymous_id"), ("event_type",))  # without them no row of a file can be accepted
+_FIELDS = frozenset(Event.__struct_fields__)
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def parcel_of(
         return Parcel(row.number, "", b"", Refusal(row.number, "unreadable_row", row.error))
     try:
         event = convert(row)
-        check_cells(event)
+        check_cells(event, _FIELDS)
         event.setdefault("event_id", event_id)
         subject = str(event.get("user_id", event.get("anonymous_id", "")))
         return Parcel(row.number, subject, encode(event))
@@ -134,7 +136,7 @@ def previewed(row: Row, convert: Callable[[Row], dict[str, Any]]) -> dict[str, A
     """One row as it would be sent. Raises CommandError with its number, from 1."""
     try:
         event = convert(row)
-        check_cells(event)
+        check_cells(event, _FIELDS)
     except ValueError as error:
         raise CommandError(f"row {row.number + 1}: {error}") from None
     return event

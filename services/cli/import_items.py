@@ -151,7 +151,7 @@ def _parcels(job: ItemImport) -> Iterator[Parcel]:
             continue
         try:
             found = convert(row)
-            check_cells(found)
+            check_cells(found, _FIELDS)
         except ValueError as error:
             yield Parcel(row.number, "", b"", Refusal(row.number, "unreadable_row", str(error)))
         else:

@@ -9,7 +9,7 @@ import datetime
 import decimal
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -74,24 +74,22 @@ def typed_cell(name: str, value: Any, factor: float | None = None) -> Any:
 
 
 def without_decimal_comma(name: str, value: Any) -> Any:
-    """`1.234,50` under the name of a number as `1234.50`; what is no text or no number's as it is.
+    """`1.234,50` under the name of a number as `1234.50`; anything else, `4.50` too, as it is."""
+    if name in _AMOUNTS and isinstance(value, str) and _WITH_COMMA.fullmatch(value.strip()):
+        return value.replace(".", "").replace(",", ".")
+    return value
 
-    Raises ValueError for any other text there: a 4.50 must not become 450.
+
+def check_cells(found: Mapping[str, Any], fields: Collection[str]) -> None:
+    """Raise ValueError, with what to write instead, where text stayed that must be a number or yes or no.
+
+    `fields`: the names that have a meaning here; any other is somebody's own and may hold any text.
     """
-    if name not in _AMOUNTS or not isinstance(value, str):
-        return value
-    if _WITH_COMMA.fullmatch(value.strip()) is None:
-        raise ValueError(f"{name} is {value[:_SHOWN_CHARS]!r}; with --decimal-comma write 1.234,50 or 4,50")
-    return value.replace(".", "").replace(",", ".")
-
-
-def check_cells(found: Mapping[str, Any]) -> None:
-    """Raise ValueError, with what to write instead, where text stayed that must be a number or yes or no."""
     for name, value in found.items():
-        if not isinstance(value, str):
+        if not isinstance(value, str) or name not in fields:
             continue
         if name in _AMOUNTS:
-            comma = "; --decimal-comma reads 4,50" if "," in value else ""
+            comma = "; --decimal-comma reads 4,50" if _WITH_COMMA.fullmatch(value.strip()) else ""
             raise ValueError(f"{name} is {value[:_SHOWN_CHARS]!r}; write a number such as 4.50{comma}")
         if name in _BOOLEAN_NAMES:
             raise ValueError(f"{name} is {value[:_SHOWN_CHARS]!r}; write yes or no, true or false, 1 or 0")

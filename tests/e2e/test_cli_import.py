@@ -222,9 +222,9 @@ def test_a_catalogue_is_replaced_but_not_by_a_stump(freshet_process: FreshetMake
     process.start()
     path = tmp_path / "items.csv"
 
-    def put(count: int, *flags: str) -> subprocess.CompletedProcess[str]:
-        rows = "".join(f"gid://p/{n},Item {n},A > B|C,{n}.50,blue\n" for n in range(count))
-        path.write_text("sku,title,categories,price,colour\n" + rows)
+    def put(count: int, *flags: str, own: str = "colour,size") -> subprocess.CompletedProcess[str]:
+        rows = "".join(f"gid://p/{n},Item {n},A > B|C,{n}.50,blue,5\n" for n in range(count))
+        path.write_text(f"sku,title,categories,price,{own}\n" + rows)
         return process.command("items", "import", str(path), "--map", "item_id=sku", "--json", *flags)
 
     def shown() -> int:
@@ -235,7 +235,7 @@ def test_a_catalogue_is_replaced_but_not_by_a_stump(freshet_process: FreshetMake
     becomes(shown, 100)
     item = process.get("/items/gid:%2F%2Fp%2F7")
     assert item["categories"] == [["A", "B"], ["C"]]
-    assert item["properties"] == {"colour": "blue"}
+    assert item["properties"] == {"colour": "blue", "size": "5"}
     assert item["price"] == 7.5
     assert json.loads(put(90, "--replace").stdout)["hidden"] == 10
     becomes(shown, 90)
@@ -248,7 +248,7 @@ def test_a_catalogue_is_replaced_but_not_by_a_stump(freshet_process: FreshetMake
     becomes(shown, 10)
     assert json.loads(put(100, "--replace").stdout)["hidden"] == 0
     becomes(shown, 100)
-    # Refused for its price, but it is in the file: nothing that the file has is hidden.
-    done = put(100, "--replace", "--decimal-comma")
+    # Refused for another cell, but in the file: nothing that the file has is hidden.
+    done = put(100, "--replace", own="colour,colour.size")
     assert (done.returncode, json.loads(done.stdout)["hidden"]) == (3, 0), done.stderr
     assert shown() == 100
