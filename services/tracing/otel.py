@@ -7,6 +7,7 @@ is dropped. So no request ever waits for a collector.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -31,6 +32,8 @@ _VERSION: Final = "0.1.0"
 # At the end of a process: a collector that is there takes what is left in some ms.
 _CLOSE_S: Final = 3.0
 _LOOK_S: Final = 0.02
+# They write a line for each context that cannot be read, and quote it: whoever calls would write our log.
+_OF_CALLERS: Final = ("opentelemetry.trace.span", "opentelemetry.trace.propagation.tracecontext")
 _KINDS: Final = {kind: SdkKind[kind.name] for kind in SpanKind}
 _propagator: Final = TraceContextTextMapPropagator()
 _NOBODY: Final = Context()  # of whatever else in this process uses OpenTelemetry we are no child
@@ -96,6 +99,8 @@ class OtelTracer:
             provider.add_span_processor(BatchSpanProcessor(sending))
         except ValueError as error:
             raise SettingsError(f"a variable OTEL_… cannot be used: {error}") from None
+        for name in _OF_CALLERS:
+            logging.getLogger(name).setLevel(logging.ERROR)
         return cls(provider)
 
     def begin(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -188,6 +189,27 @@ def test_sampling_and_names_are_the_standards(
     names = {span.name: span.resource.attributes["service.name"] for span in kept.spans}
     assert names == {"a": "freshet-test", "c": "mine"}
     assert {span.resource.attributes["service.namespace"] for span in kept.spans} == {"shop"}
+
+
+@pytest.mark.parametrize(
+    ("parent", "state"),
+    [
+        (PARENT, "a=b\r\nERROR all is lost"),
+        (PARENT, ",".join(f"k{number}=v" for number in range(40))),
+        (f"{PARENT}-{'x' * 9000}", ""),
+        (f"{PARENT}\r\nx: y", ""),
+        ("é" * 55, "é=é"),
+    ],
+)
+def test_a_caller_writes_neither_our_log_nor_headers_of_their_own(
+    tracer: OtelTracer, caplog: pytest.LogCaptureFixture, parent: str, state: str
+) -> None:
+    span = tracer.begin("a", SpanKind.SERVER, {}, parent=carrier_of(parent, state))
+    assert span is not None
+    assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-0[13]", span.carrier["traceparent"])
+    assert span.carrier.keys() == {"traceparent"}
+    span.end()
+    assert caplog.messages == []
 
 
 def test_the_current_span_is_a_matter_of_the_task(tracer: OtelTracer) -> None:
