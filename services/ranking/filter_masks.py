@@ -79,8 +79,8 @@ class Masked:
     """A filter's answer for all rows.
 
     `filter`: with values in place of variables. `mask`: bool[n], n ≥ row_count, read-only; False for deleted
-    rows. `count`: how many rows pass; `few`: which, rising, where they are listed. `missing`: the variables
-    that the request lacks, so that their clauses let nothing through.
+    rows. `count`: how many rows pass; `few`: which, rising, read-only, where they are listed. `missing`: the
+    variables that the request lacks, so that their clauses let nothing through.
     """
 
     filter: Filter

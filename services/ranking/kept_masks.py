@@ -124,7 +124,9 @@ class KeptMasks:
             mask = self._kept_up(asked.root, before.masked.mask, before.version, column_of)
         if mask is None:
             mask, rows = self._anew(asked.parts, column_of)
-        mask.flags.writeable = False
+        for shared in (mask, rows):
+            if shared is not None:
+                shared.flags.writeable = False
         count = int(np.count_nonzero(mask)) if rows is None else len(rows)
         unknown = tuple(islice(unknown_in(asked.root, column_of, self._nearest_to), UNKNOWN_MAX))
         return Masked(asked, mask, count, rows, unknown)
