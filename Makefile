@@ -7,6 +7,14 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BENCHES := $(subst _,-,$(patsubst benchmarks/%.py,bench-%,$(filter-out benchmarks/_%,$(wildcard benchmarks/[a-z]*.py))))
 
+# An environment holds its own path in every program: one that was moved or copied with its clone is made anew.
+MADE_AT := $(if $(filter .venv,$(VENV)),$(shell cat $(VENV)/.made-at 2>/dev/null))
+ifneq ($(MADE_AT),)
+ifneq ($(MADE_AT),$(CURDIR))
+$(shell rm -rf $(VENV))
+endif
+endif
+
 .PHONY: help api images constraints test-compose run train evaluate test check check-deploy check-cluster test-cluster format bench chaos clients clean $(BENCHES)
 
 help: ## this list
@@ -108,6 +116,7 @@ define install
 			echo "Python has no venv module here (Debian, Ubuntu: apt-get install python3-venv)" >&2; rm -rf $(VENV); exit 1; }; } \
 		&& $(BIN)/python -m pip install -q --disable-pip-version-check -e '.[$(1)]'; \
 	fi || { echo "Freshet is not installed; the lines above say why. It needs a package index (a network; PIP_INDEX_URL and HTTPS_PROXY where that is a mirror or behind a proxy). The next make goes on." >&2; exit 1; }
+	@printf '%s' "$(CURDIR)" >$(VENV)/.made-at
 endef
 
 $(VENV)/.run: pyproject.toml
