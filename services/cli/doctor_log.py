@@ -56,9 +56,12 @@ async def lag(patient: Patient) -> AsyncIterator[Finding]:
     for partition, bound in sorted(bounds.items()):
         place, at = f"partition {partition}", nexts[partition]
         if at > bound.end:
-            yield Finding(
-                "fail", "profiler", f"{place}: the log ends before what is applied", "freshet replay"
+            mend = (
+                f"FRESHET_LOG_GENERATION={patient.log.generation + 1} on every service keeps what the store "
+                "knows; `freshet replay --allow-partial` leaves what the log holds now, and nothing else"
             )
+            text = f"{place}: the log ends before what is applied, so the topic was recreated"
+            yield Finding("fail", "profiler", text, mend)
         elif 0 < at < bound.first:
             text = f"{place}: {bound.first - at:,} records were trimmed before they were applied"
             yield Finding("fail", "profiler", text, "freshet replay --allow-partial")

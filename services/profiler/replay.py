@@ -18,15 +18,17 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
+from services.kernel.event_type import EventTypes
 from services.kernel.metrics import Metrics
 from services.kernel.position import Position
 from services.log.protocol import Bounds, Consumer, EventLog, LogUnavailableError, Record, Topic
-from services.profiler.catalogue_writer import CatalogueApplier
+from services.profiler.catalogue_writer import CatalogueApplier, check_of_item
 from services.profiler.consumer import Applier
 from services.profiler.dead_letters import DeadLetter, DeadLetters
-from services.profiler.events_applier import EventsApplier
-from services.profiler.outcomes import BatchDroppedError
+from services.profiler.events_applier import EventsApplier, check_of_record
+from services.profiler.outcomes import BatchDroppedError, SafetyError
 from services.profiler.release_follower import ReleaseFollower
+from services.profiler.safety import CheckOf, check_fence
 from services.profiler.settings import ProfilerSettings
 from services.profiler.store_view import StoreView
 from services.profiler.stores import Stores
@@ -77,6 +79,8 @@ async def replay(
     building = _Building(settings, log, connection, progress)
     # 1.
     first = await building.check_log(allow_partial)
+    if not allow_partial:
+        await building.check_applied()
     # 2.
     before = await building.prepare()
     # 3.
@@ -140,6 +144,28 @@ class _Building:
                     "from what is left"
                 )
         return firsts
+
+    async def check_applied(self) -> None:
+        """Step 1 as well: the log holds what the live epoch has applied, or the result would lack it."""
+        before = await self.stores.meta.read()
+        if before is None:
+            return
+        types = EventTypes(self._settings.event_types)
+        for topic in _TOPICS:
+            events = topic is Topic.EVENTS
+            store = self.stores.aggregates if events else self.stores.catalogue_writer
+            fences = [await store.fence(before.epoch, partition) for partition in sorted(self._ends[topic])]
+            bounds = await self._log.bounds(topic)  # after the fences, which a live profiler moves
+            for fence in fences:
+                if fence is None or fence.position.generation < self._log.generation:
+                    continue
+                check_of: CheckOf = (
+                    (lambda record: check_of_record(record, types)) if events else check_of_item
+                )
+                try:
+                    await check_fence(self._log, topic, fence, bounds[fence.position.partition], check_of)
+                except SafetyError as error:
+                    raise ReplayError(str(error)) from None
 
     async def prepare(self) -> Meta | None:
         """Step 2; answers what the store said before."""

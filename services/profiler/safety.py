@@ -88,7 +88,7 @@ async def choose_starts(
         commit = committed.get(partition)
         where = f"partition {partition} of the {topic.value} log"
         if fence is not None:
-            await _check_fence(log, topic, fence, held, check_of)
+            await check_fence(log, topic, fence, held, check_of)
         if fence is None and commit:
             raise SafetyError(
                 6,
@@ -107,8 +107,8 @@ async def choose_starts(
     return starts
 
 
-async def _check_fence(log: EventLog, topic: Topic, fence: Fence, held: Bounds, check_of: CheckOf) -> None:
-    """Rules 3 to 5."""
+async def check_fence(log: EventLog, topic: Topic, fence: Fence, held: Bounds, check_of: CheckOf) -> None:
+    """Rules 3 to 5. Raises SafetyError."""
     position = fence.position
     where = f"partition {position.partition} of the {topic.value} log"
     if position.generation > log.generation:
@@ -120,7 +120,7 @@ async def _check_fence(log: EventLog, topic: Topic, fence: Fence, held: Bounds, 
     recreated = (
         "the topic was recreated. To go on with a new log and keep what the store knows, set "
         f"FRESHET_LOG_GENERATION={log.generation + 1} on every service; to make the store anew from what the "
-        "log holds now: `freshet replay`"
+        "log holds now, without what came before: `freshet replay --allow-partial`"
     )
     if held.end <= position.offset:
         raise SafetyError(
