@@ -29,6 +29,8 @@ _ICON: Final = (
     'fill="none" stroke="#9be3d6" stroke-width="3" stroke-linecap="round"/></svg>'
 )
 _CACHE: Final = {"cache-control": "max-age=3600"}  # they change with an installed version only
+# A page of somebody else's that shows this one could have "Execute" clicked.
+_UNFRAMED: Final = {"content-security-policy": "frame-ancestors 'none'"}
 _NOT_INSTALLED: Final = Problem(
     404,
     "docs_not_installed",
@@ -78,7 +80,7 @@ def description_routes(describe: Callable[[], dict[str, Any]]) -> list[Route]:
         return json_answer(await asyncio.to_thread(describe))
 
     async def page(_request: Request) -> Response:
-        return HTMLResponse(_PAGE)
+        return HTMLResponse(_PAGE, headers=_UNFRAMED)
 
     async def icon(_request: Request) -> Response:
         return Response(_ICON, headers=_CACHE, media_type="image/svg+xml")

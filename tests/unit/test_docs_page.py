@@ -15,7 +15,7 @@ from services.http.docs_page import description_routes
 from services.http.problems import answer_with_problems
 from services.kernel.problem import ProblemError
 
-STYLE = "/docs/swagger-ui.css"
+PAGE, STYLE = "/docs", "/docs/swagger-ui.css"
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return static
 
 
-def get(accepted: str) -> tuple[dict[str, str], bytes]:
-    """Headers and body of the style sheet. Raises ProblemError."""
+def get(accepted: str, path: str = STYLE) -> tuple[dict[str, str], bytes]:
+    """Headers and body. Raises ProblemError."""
     app = Starlette(routes=description_routes(dict))
     answer_with_problems(app)
     sent: list[dict[str, object]] = []
@@ -40,7 +40,7 @@ def get(accepted: str) -> tuple[dict[str, str], bytes]:
     async def send(message: dict[str, object]) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "GET", "path": STYLE, "query_string": b"", "root_path": ""}
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "root_path": ""}
     headers = [(b"accept-encoding", accepted.encode()), (b"host", b"x")]
     asyncio.run(app({**scope, "headers": headers}, receive, send))  # type: ignore[arg-type]
     told = {name.decode(): value.decode() for name, value in sent[0]["headers"]}  # type: ignore[attr-defined]
@@ -78,3 +78,7 @@ def test_where_there_is_none_the_answer_says_what_to_install(
     with pytest.raises(ProblemError) as refused:
         get("gzip")
     assert refused.value.problem.code == "docs_not_installed"
+
+
+def test_no_other_page_may_show_this_one() -> None:
+    assert get("", PAGE)[0]["content-security-policy"] == "frame-ancestors 'none'"
