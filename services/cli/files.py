@@ -137,18 +137,24 @@ def _report(what: str, result: dict[str, Any], arguments: argparse.Namespace) ->
         print_line(f"{accepted:,} {noun} accepted{hidden} in {result['seconds']:.1f} s{rate}{in_all}")
     if result["rejected"]:
         were = "was" if result["rejected"] == 1 else "were"
-        say(f"{_rows(result['rejected'])} {were} rejected; the reasons stand in {result['rejects_file']}")
+        told = _first_reasons(Path(result["rejects_file"]))
+        file = result["rejects_file"]
+        why = f"the reasons stand in {file}" if told else f"{file}, which said why, is gone; see --restart"
+        say(f"{_rows(result['rejected'])} {were} rejected; {why}")
         if not arguments.as_json:
-            for line in _first_reasons(Path(result["rejects_file"])):
+            for line in told:
                 say(line)
         return EXIT_PARTIAL
     return EXIT_OK
 
 
 def _first_reasons(path: Path) -> list[str]:
-    """The first few lines of a file of rejected rows, for people."""
-    with path.open("rb") as file:
-        *lines, _ = file.read(_REASONS_READ_BYTES).split(b"\n")  # the last is empty, or cut
+    """The first few lines of a file of rejected rows, for people; none where an earlier run's is gone."""
+    try:
+        with path.open("rb") as file:
+            *lines, _ = file.read(_REASONS_READ_BYTES).split(b"\n")  # the last is empty, or cut
+    except FileNotFoundError:
+        return []
     told = [msgspec.json.decode(line) for line in lines[:_REASONS_SHOWN]]
     return [f"  row {one['row']}: {one['error']}" for one in sorted(told, key=lambda one: one["row"])]
 

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from services.cli.failure import CommandError
 from services.cli.lanes import Refusal
 
 
@@ -20,12 +21,20 @@ class RefusalFile:
         self._file: BinaryIO | None = None
 
     def add(self, refusals: Sequence[Refusal]) -> None:
-        """Write these rows; in the file system when this returns. Rows count from 1, as people do."""
+        """Write these rows; in the file system when this returns. Rows count from 1, as people do.
+
+        Raises CommandError where there can be no such file.
+        """
         if not refusals:
             return
         if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("ab")
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self.path.open("ab")
+            except OSError as error:
+                raise CommandError(
+                    f"--rejects: {self.path} cannot be written ({error.strerror}); name another file"
+                ) from None
             # Lines after the last checkpoint come again; a file of another name begins empty.
             self._file.truncate(min(self.size_bytes, self._file.tell()))
         for refusal in refusals:

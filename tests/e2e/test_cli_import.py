@@ -143,6 +143,19 @@ def test_every_format_and_standard_input(shop: FreshetProcess, tmp_path: Path) -
     becomes(lambda: counted(shop, ["fmt"]), {"fmt": 12})
 
 
+def test_reasons_that_cannot_be_kept_or_are_gone_are_told(shop: FreshetProcess, tmp_path: Path) -> None:
+    path, listed = write_csv(tmp_path / "events.csv", [("gone", "i", 1)]), tmp_path / "rejects.ndjson"
+    command = ("events", "import", str(path), *MAPPING, "--set", "price=cheap", "--rejects")
+    refused = shop.command(*command, str(tmp_path))
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1), refused.stderr
+    assert f"--rejects: {tmp_path} cannot be written" in refused.stderr
+    assert "row 1: price is 'cheap'" in shop.command(*command, str(listed)).stderr
+    listed.unlink()
+    again = shop.command(*command, str(listed))
+    assert again.returncode == 3
+    assert f"{listed}, which said why, is gone" in again.stderr
+
+
 def test_rejected_rows_are_listed_with_reasons(shop: FreshetProcess, tmp_path: Path) -> None:
     good = [{"user_id": "rej", "event_type": "view", "item_id": f"r{n}"} for n in range(200)]
     lines: list[Any] = [json.dumps(event) for event in good]
