@@ -24,7 +24,17 @@ answer the same questions."""
 _EVALUATE_EPILOG = """\
   freshet evaluate --events archive
   freshet evaluate --events history.parquet --map item_id=sku --set event_type=purchase --plot quality.svg
-  freshet evaluate --events archive --refresh live,1min,1h,1d    what real-time profiles are worth"""
+  freshet evaluate --events archive --refresh live,1min,1h,1d    what real-time profiles are worth
+
+Columns, for lists of k items:
+  HR                   share of the questions with a hit: what was chosen stood in the list
+  NDCG, MRR            how far up the hits stood
+  recall               share of the wanted items that stood in the list
+  coverage             share of the catalogue that was ever shown
+  popularity, bias     mean popularity percentile of what was shown; that minus the one of what was wanted
+  HR − for_you         the difference on the same questions
+Brackets hold 95 % intervals. Figures are honest for what came after the training; once the archive holds
+events of that time, the questions are about them."""
 
 
 def train_command(commands: Any) -> None:

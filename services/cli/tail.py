@@ -48,6 +48,8 @@ async def _tail(settings: RunSettings, from_start: bool, limit: int | None) -> N
     try:
         await consumer.start(None if from_start else _FromNow(log))
         left = limit
+        if not from_start and sys.stdout.isatty():
+            say("events as they come in, one a line; Ctrl-C ends it")
         while left is None or left > 0:
             for records in (await consumer.fetch(_FETCH_RECORDS, _FETCH_WAIT_MS)).values():
                 for record in records[:left]:

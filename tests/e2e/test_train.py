@@ -121,6 +121,11 @@ def test_the_evaluator_says_what_a_release_has_seen(shop: FreshetProcess) -> Non
     assert shop.command("events", "export", "--to", archive).returncode == 0
     told = shop.command("evaluate", "--events", archive, "--k", "5", "--json")
     assert "asking about what came after" in told.stderr  # the walker of the test above
+    legend = shop.command("evaluate", "--help").stdout
+    assert all(
+        f"\n  {column}" in legend
+        for column in ("HR ", "NDCG, MRR ", "recall ", "coverage ", "popularity, bias ")
+    )
     report = json.loads(told.stdout)
     assert not report["seen"]
     assert "transitions" in [method["name"] for method in report["methods"]]
