@@ -42,8 +42,9 @@ _ALLOWED = {"gateway": {0}, "ingest": {502, 503, 504}, "kafka": {503}}
 
 def readme_calls(stack: Stack) -> None:
     """The three calls of the README, as they stand there but for the port."""
-    lines = re.findall(r"^ *(curl .*localhost:8080.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)[:3]
-    check(len(lines) == 3, f"README.md has {len(lines)} calls of localhost:8080")
+    start = (ROOT / "README.md").read_text().partition("## Start")[2].partition("\n## ")[0]
+    lines = re.findall(r"^ *(curl .*localhost:8080.*)$", start, re.MULTILINE)
+    check(len(lines) == 3, f"Start of README.md has {len(lines)} calls of localhost:8080")
     answers = []
     for line in lines:
         here = line.replace("localhost:8080", f"localhost:{stack.ports['GATEWAY_PORT']}")
@@ -53,7 +54,7 @@ def readme_calls(stack: Stack) -> None:
         check(told.returncode == 0, f"{here}: {told.stdout} {told.stderr}", *_OURS)
         answers.append(json.loads(told.stdout))
     check(answers[0]["accepted"] == 1, f"posted: {answers[0]}")
-    wait_until("the profile", lambda: stack.get("/users/u_12345/profile")["events"] >= 1, "profiler")
+    wait_until("the profile", lambda: stack.get("/users/ada/profile")["events"] >= 1, "profiler")
     check(len(answers[2]["items"]) == 5, f"recommended: {answers[2]}", "recommender")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from contextlib import suppress
 from typing import Final, cast
@@ -15,6 +16,7 @@ from tests.compose.page import SERVICES
 from tests.compose.stack import Stack, StepError, check, note
 from tests.e2e.running import FreshetProcess
 
+_TIME: Final = re.compile(r"\d (ms|s)$")
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 # Chromium breaks off what it loads when an interface comes up, as the engine's do after the containers.
 _INTERFACE: Final = "ERR_NETWORK_CHANGED"
@@ -83,7 +85,7 @@ def _click(stack: Stack, browser: Browser, errors: list[str]) -> None:
     visit.go("/pipeline")
     for service in SERVICES:
         row = visit.row("Starts").get_by_role("row", name=service)
-        expect(row.get_by_role("cell").nth(2)).to_contain_text("ms")
+        expect(row.get_by_role("cell").nth(2)).to_contain_text(_TIME)
     accepted = visit.row("Events").get_by_role("row", name="accepted").get_by_role("cell").first
     expect(accepted).not_to_have_text("0")
     if not stack.keys:  # which a browser cannot send with an address that is typed
@@ -113,7 +115,7 @@ def one_is_away(stack: Stack, program: str, service: str) -> None:
         for name in SERVICES:
             cells = starts.get_by_role("row", name=name).get_by_role("cell")
             expect(cells.first if name == service else cells.nth(2)).to_contain_text(
-                "not running" if name == service else "ms"
+                "not running" if name == service else _TIME
             )
         browser.close()
     check(not seen, f"without {service}, /pipeline says: {seen}", "gateway")
