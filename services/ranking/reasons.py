@@ -22,6 +22,7 @@ ALIKE_COSINE: Final = 0.7
 # The least that "close to your choices" and "similar to" may be said of: of ten items at random, in 64
 # dimensions, the nearest has .2. Where a filter leaves nothing that is near, the best of the rest is not.
 NEAR_COSINE: Final = 0.3
+_WANTED: Final = 3  # the place of popularity among the terms
 
 
 def title_of(item: Item) -> str:
@@ -91,9 +92,18 @@ class Reasons:
     """Finds the reasons of the lines of one answer. Looks at the catalogue only for items that are shown."""
 
     def __init__(
-        self, state: RankingState, evidence: Evidence, candidates: Candidates, places: list[int], say: Say
+        self,
+        state: RankingState,
+        evidence: Evidence,
+        candidates: Candidates,
+        places: list[int],
+        say: Say,
+        *,
+        personal_first: bool = False,
     ) -> None:
-        """`places` are those of the lines in `candidates`."""
+        """`places` are those of the lines in `candidates`. `personal_first`: that many want an item is said
+        only where nothing of the subject can be; for a list that these terms have not ordered.
+        """
         self._catalogue = state.catalogue
         self._say = say
         self._demand = demand_of(state)
@@ -102,8 +112,11 @@ class Reasons:
         self._led_by: list[int] = candidates.led_by[places].tolist()
         terms = (candidates.repeat, candidates.covisitation, candidates.similarity, candidates.popularity)
         worths = np.stack([term[places] for term in terms], axis=1)
+        strength = worths.copy()
+        if personal_first:
+            strength[:, _WANTED] = -np.inf
         self._worths: list[list[float]] = worths.tolist()
-        self._orders: list[list[int]] = np.argsort(-worths, axis=1, kind="stable").tolist()
+        self._orders: list[list[int]] = np.argsort(-strength, axis=1, kind="stable").tolist()
         self._similar: dict[int, Reason] = {}
 
     def all(self) -> list[Reason]:

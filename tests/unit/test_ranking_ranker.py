@@ -26,6 +26,7 @@ from services.ranking.question import Question
 from services.ranking.rank import rank
 from services.ranking.ranked import Ranked
 from services.ranking.ranker import OnnxRanker
+from services.ranking.reasons import Reasons
 from services.ranking.state import RankingState, RankRequest
 from services.ranking.transitions import BACKWARD, FORWARD, NEAR, WIDE, Transitions
 from services.release.files import open_release, sha256_of
@@ -178,6 +179,24 @@ def test_the_ranker_orders_the_list_and_the_blend_stands_in_for_a_late_model(cas
     late = rank(case.state, case.profile, RankRequest(case.now_ms, n=20), None)
     assert late.strategy == "session"
     assert [item.row for item in late.items] != [item.row for item in ranking.items]
+
+
+def test_that_many_want_an_item_is_said_only_where_nothing_of_the_subject_is(case: Case) -> None:
+    """However much the blend would make of it: the ranker ordered the list."""
+    question = Question(case.state, case.profile, RankRequest(case.now_ms), case.answer)
+    wanted = question.demand.trending | question.demand.popular
+    mine = np.array(sorted(set(question.evidence.repeats) & wanted))
+    assert len(mine), "nothing that the subject had to do with is popular as well"
+    terms = question.blend.terms(mine)
+    terms = terms._replace(popularity=np.full(len(mine), 100.0))
+    about = (case.state, question.evidence, terms, list(range(len(mine))), question.say)
+    assert {reason.code for reason in Reasons(*about).all()} <= {"trending", "popular"}
+    codes = {reason.code for reason in Reasons(*about, personal_first=True).all()}
+    assert codes <= {"viewed_before", "chosen_with_item", "similar_to_item", "same_category", "taste"}
+    ranking = rank(case.state, case.profile, RankRequest(case.now_ms, n=60), case.answer)
+    assert {"trending", "popular"} & {item.reason.code for item in ranking.items}, (
+        "of others it is still said"
+    )
 
 
 def test_candidates_of_the_request_are_ranked_and_nothing_else(case: Case) -> None:

@@ -27,11 +27,11 @@ class Trained(Ranker):
         evidence, blend, say = question.evidence, question.blend, question.say
 
         def reasons_of(places: list[int]) -> list[Reason]:
-            """The blend's terms, worked out for what is shown alone."""
+            """By the blend's terms, worked out for what is shown alone: its own features name no evidence."""
             shown = rows[places]
             rising = np.sort(shown)
             places = np.searchsorted(rising, shown).tolist()
-            return Reasons(state, evidence, blend.terms(rising), places, say).all()
+            return Reasons(state, evidence, blend.terms(rising), places, say, personal_first=True).all()
 
         score = ranker.scores(ranked.features(rows))
         return Scored(rows, question.catalogue.keys[rows], score, "model", reasons_of)
