@@ -92,20 +92,29 @@ async def import_items(job: ItemImport, client: FreshetClient) -> dict[str, Any]
 
 
 async def _missing(job: ItemImport, client: FreshetClient) -> list[str]:
-    """Ids that are shown now and not in the file. Raises CommandError when they are too many."""
+    """Ids that are shown now and not in the file. Raises CommandError when they are too many, and where some
+    may be in rows that nobody can read.
+    """
     convert = mapper(job.mapping)
     columns = {job.mapping.columns.get(name, name) for name in ITEM_ID_SPELLINGS}
     kept: set[str] = set()
+    unreadable = 0
     for row in job.source.rows():
         if row.number == 0:
             check_columns(job.mapping, job.source.columns, NEEDED)
-        if (
-            row.values is not None
-        ):  # of a row that will be refused for another cell too: its item is in the file
-            found = convert(Row(row.number, {name: row.values[name] for name in columns & row.values.keys()}))
-            kept.update(str(found[name]) for name in ITEM_ID_SPELLINGS if name in found)
+        if row.values is None:
+            unreadable += 1
+            continue
+        # Of a row that will be refused for another cell too: its item is in the file.
+        found = convert(Row(row.number, {name: row.values[name] for name in columns & row.values.keys()}))
+        kept.update(str(found[name]) for name in ITEM_ID_SPELLINGS if name in found)
     shown = [entry async for entry in _shown(client)]
     missing = [item_id for item_id in shown if item_id not in kept]
+    if missing and unreadable and not job.force:
+        raise CommandError(
+            f"rows that cannot be read: {unreadable:,}; --replace would hide {len(missing):,} items, which may be "
+            "theirs. Nothing was changed. Import without --replace to see the rows, or add --force"
+        )
     if len(missing) > HIDDEN_SHARE_MAX * len(shown) and not job.force:
         raise CommandError(
             f"--replace would hide {len(missing):,} of {len(shown):,} items, more than "

@@ -265,3 +265,10 @@ def test_a_catalogue_is_replaced_but_not_by_a_stump(freshet_process: FreshetMake
     done = put(100, "--replace", own="colour,colour.size")
     assert (done.returncode, json.loads(done.stdout)["hidden"]) == (3, 0), done.stderr
     assert shown() == 100
+    # A row that nobody can read may be of any item.
+    broken = path.read_bytes().replace(b"Item 42", b"Item \xff42")
+    path.write_bytes(broken)
+    replace = ("items", "import", str(path), "--map", "item_id=sku", "--replace")
+    done = process.command(*replace)
+    assert (done.returncode, shown()) == (1, 100)
+    assert "rows that cannot be read: 1;" in done.stderr
