@@ -35,6 +35,7 @@ _LONGEST = (
     "test_log_faults.py",
     "test_forgetting.py",
     "test_train.py",
+    "test_tutorial.py",
     "test_shop.py",
     "test_local_lifecycle.py",
     "test_trainer_train.py",
