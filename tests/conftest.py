@@ -29,7 +29,7 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _COMPILED.name)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 
-# Files that take longest begin first: whichever comes last leaves one of two workers with nothing to do.
+# Files that take longest begin first: whichever comes last leaves the other workers with nothing to do.
 _LONGEST = (
     "test_exactly_once.py",
     "test_log_faults.py",

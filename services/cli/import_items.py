@@ -112,8 +112,8 @@ async def _missing(job: ItemImport, client: FreshetClient) -> list[str]:
     missing = [item_id for item_id in shown if item_id not in kept]
     if missing and unreadable and not job.force:
         raise CommandError(
-            f"rows that cannot be read: {unreadable:,}; --replace would hide {len(missing):,} items, which may be "
-            "theirs. Nothing was changed. Import without --replace to see the rows, or add --force"
+            f"rows that cannot be read: {unreadable:,}; --replace would hide {len(missing):,} items, which "
+            "may be theirs. Nothing was changed. Import without --replace to see the rows, or add --force"
         )
     if len(missing) > HIDDEN_SHARE_MAX * len(shown) and not job.force:
         raise CommandError(
