@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import select
 import sys
 from collections.abc import Sequence
 
@@ -56,9 +57,24 @@ async def _tail(settings: RunSettings, from_start: bool, limit: int | None) -> N
                     _show(record)
                     left = left - 1 if left is not None else None
             sys.stdout.flush()
+            if _nobody_reads():
+                raise BrokenPipeError
     finally:
         await consumer.stop()
         await log.close()
+
+
+def _nobody_reads() -> bool:
+    """Whether the pipe behind standard output was closed, as by `| head -1`.
+
+    A write would show it with the next event only, and in a quiet shop that is long.
+    """
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)  # errors are told whatever is asked for
+    except (AttributeError, OSError, ValueError):  # Windows; an output that is no file
+        return False
+    return any(state & select.POLLERR for _, state in poll.poll(0))
 
 
 def _show(record: Record) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from services.cli.__main__ import main
-from tests.e2e.running import FreshetProcess, eventually
+from tests.e2e.running import FreshetProcess, eventually, freshet
 from tests.processes import scratch_directory
 
 KEY = "a-key-of-this-test"
@@ -58,6 +59,12 @@ def test_events_and_profiles_are_json(shop: FreshetProcess) -> None:
     eventually(lambda: answered(shop, "profile", "show", "ada")["events"], lambda events: events == 1)
     (line,) = shop.command("events", "tail", "--from-start", "-n", "1", "--json").stdout.splitlines()
     assert json.loads(line)["user_id"] == "ada"
+    tail = [*freshet(), "events", "tail", "--from-start"]
+    with subprocess.Popen(tail, env=shop.variables, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline().strip() == line
+        running.stdout.close()  # as `| head -1` does, with no further event to come
+        assert running.wait(timeout=30) == 1
     assert "sale" in {one["scenario"] for one in answered(shop, "scenarios", "list")["scenarios"]}
     assert answered(shop, "recommend", "ada")["items"] is not None
     assert answered(shop, "users", "delete", "ada")["applied"]
