@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +16,8 @@ from services.cli.usage import error_line
 # What `freshet run` does without, so that it starts on a laptop in seconds.
 TRAINER_MODULES = frozenset({"jax", "jaxlib", "matplotlib", "optax"})
 
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; answers the exit status."""
@@ -23,19 +26,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module, name = chosen.handler.split(":")
     try:
         handler = cast("Callable[..., int]", getattr(import_module(f"services.cli.{module}"), name))
-        return handler(chosen)
+        status = handler(chosen)
+        sys.stdout.flush()  # what cannot be written is told here, not when the interpreter ends
+        return status
     except KeyboardInterrupt:
         _say("interrupted", EXIT_INTERRUPTED, as_json)
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # `freshet … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()
         return EXIT_FAILED
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+            _write_no_more()
+            _say(
+                f"{error.filename or 'where the output goes'}: {error.strerror}; make room",
+                EXIT_FAILED,
+                as_json,
+            )
+            return EXIT_FAILED
         status, sentence = _explain(error)
         if not sentence:
             raise
         _say(sentence, status, as_json)
         return status
+
+
+def _write_no_more() -> None:
+    """What is still in the buffer of standard output would fail once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _explain(error: Exception) -> tuple[int, str]:

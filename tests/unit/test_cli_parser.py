@@ -161,3 +161,14 @@ def test_a_start_loads_nothing_but_the_tree_of_commands() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert not loaded & {"msgspec", "httpx", "rich", "numpy", "asyncio", "services.cli.completion"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a Linux device")
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_full_disk_under_the_output_is_a_sentence(flags: list[str]) -> None:
+    command = [sys.executable, "-m", "services.cli", "settings", *flags]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "No space left on device; make room" in done.stderr
