@@ -108,8 +108,12 @@ def freshet() -> list[str]:
 def clean_environment() -> dict[str, str]:
     """This environment without settings of Freshet, with this checkout importable from anywhere."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FRESHET_")}
-    kept.pop("PORT", None)
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling everything anew takes some seconds a start
+    for name in (
+        "PORT",
+        "PYTHONDONTWRITEBYTECODE",  # compiling everything anew takes some seconds a start
+        *("MAKEFLAGS", "MFLAGS", "MAKELEVEL"),  # of the make that runs the tests: one below it talks more
+    ):
+        kept.pop(name, None)
     return {**kept, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 
 
