@@ -40,6 +40,11 @@ class Visit:
         """The cards of a row that show an item."""
         return self.row(title).locator("li.card[data-item]")
 
+    def card(self, title: str, place: int) -> Locator:
+        """The card that stands at a place now (0: the first), wherever it goes."""
+        item = self.items(title)[place]
+        return self.row(title).locator(f"li.card[data-item='{item}']")
+
     def items(self, title: str) -> list[str]:
         """The ids of the items in a row, as they stand."""
         expect(self.cards(title).first).to_be_visible()

@@ -42,7 +42,7 @@ def moving_picture(visit: Visit, name: str) -> None:
         from tests.browser.film import film
 
         path = PICTURES / f"{name}.webp"
-        third = visit.cards("For you").nth(2).get_by_role("button", name="Add")
+        third = visit.card("For you", 2).get_by_role("button", name="Add")
         film(visit.page, third, path, lambda: visit.followed("Added to the cart"))
         assert path.stat().st_size <= FILM_BYTES_MAX
 
@@ -68,7 +68,7 @@ def test_a_click_rearranges_the_rows_and_they_say_why(
     before = visit.items("For you")
     expect(visit.row("Recently viewed")).to_be_hidden()
     visit.fits()
-    second = visit.cards("For you").nth(1)
+    second = visit.card("For you", 1)
     viewed, title = second.get_attribute("data-item"), second.get_by_role("link").inner_text()
     second.get_by_role("link").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(title)
@@ -91,7 +91,7 @@ def test_a_click_rearranges_the_rows_and_they_say_why(
     assert visit.items("Recently viewed") == [viewed]
     expect(visit.row("Recently viewed")).to_contain_text("ou looked at this")
     page.evaluate(_COUNT_MOVES)
-    liked = visit.cards("Trending").first
+    liked = visit.card("Trending", 0)
     liked.get_by_role("button", name="Like").click()
     expect(liked.get_by_role("button", name="You like ")).to_be_visible()
     visit.followed("Liked")
@@ -188,7 +188,7 @@ def test_by_keyboard_alone(page: Page, freshet: FreshetProcess) -> None:
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the page")).to_be_focused()
     page.keyboard.press("Enter")
-    first = visit.cards("For you").first
+    first = visit.card("For you", 0)
     link, title = first.get_by_role("link"), first.get_by_role("link").inner_text()
     for _ in range(10):
         if link.evaluate("(link) => link === document.activeElement"):
