@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.browser.site import Site, in_background
+
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -36,6 +38,13 @@ def browser() -> Iterator[Browser]:
             yield running
         finally:
             running.close()
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    """The web server of a shop; its pages have the tracker in them."""
+    with in_background(Site()) as started:
+        yield started
 
 
 @pytest.fixture

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 CLIENT: Final = Path(__file__).resolve().parents[2] / "clients" / "js"
 PAGE: Final = """<!doctype html><title>shop</title><link rel="icon" href="data:,"><script type="module">
 import { createTracker } from "/tracker.js"; import { recommend, subscribe } from "/recommendations.js";
 Object.assign(window, { createTracker, recommend, subscribe });
 </script>"""
+Server = TypeVar("Server", bound=ThreadingHTTPServer)
 BARE: Final = '<!doctype html><title>elsewhere</title><link rel="icon" href="data:,">'
 
 
@@ -73,14 +74,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving_site() -> Iterator[Site]:
-    """A started site."""
-    site = Site()
-    runner = threading.Thread(target=site.serve_forever, name="site", kwargs={"poll_interval": 0.05})
+def in_background(server: Server) -> Iterator[Server]:
+    """The server answers while the block runs."""
+    runner = threading.Thread(target=server.serve_forever, name="site", kwargs={"poll_interval": 0.05})
     runner.start()
     try:
-        yield site
+        yield server
     finally:
-        site.shutdown()
+        server.shutdown()
         runner.join()
-        site.server_close()
+        server.server_close()

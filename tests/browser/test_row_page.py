@@ -9,18 +9,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.site import CLIENT, Site, serving_site
+from tests.browser.site import CLIENT, Site
 from tests.e2e.running import FreshetProcess, becomes
 from tests.processes import scratch_directory
 
 _HTML = re.compile(r"```html\n(.*?)```", re.DOTALL)
 _LOCAL = "http://localhost:8080"
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    with serving_site() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

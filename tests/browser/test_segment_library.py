@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
+from tests.browser.site import in_background
 from tests.e2e.running import FreshetProcess, becomes
 from tests.node_packages import node_packages
 from tests.processes import scratch_directory
@@ -56,15 +56,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    started = Site()
-    runner = threading.Thread(target=started.serve_forever, name="site", kwargs={"poll_interval": 0.05})
-    runner.start()
-    try:
+    with in_background(Site()) as started:
         yield started
-    finally:
-        started.shutdown()
-        runner.join()
-        started.server_close()
 
 
 @pytest.fixture(scope="module")

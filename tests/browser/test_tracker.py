@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, Page
 
 from services.ingest.app import create_ingest_app
 from services.ingest.settings import IngestSettings
-from tests.browser.site import Site, serving_site
+from tests.browser.site import Site
 from tests.e2e.running import FreshetProcess, becomes, eventually
 from tests.processes import scratch_directory
 from tests.servers import valkey_server
@@ -20,12 +20,6 @@ from tests.serving import serving
 
 KEY, WRITE_KEY = "all", "write+only/&"
 CUT = "net::ERR_"
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    with serving_site() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
