@@ -49,8 +49,8 @@ class Reader:
         self._left_out: dict[str, str] = {}  # by section: why
 
     def follow(self, section: Section) -> None:
-        """Whatever stands before this section first, then it. Skips it, whenever it is asked for, where it needs
-        a browser and there is none; what comes after does not need it."""
+        """Whatever stands before this section first, then it. Skips it, whenever it is asked for, where it
+        needs a browser and there is none; what comes after does not need it."""
         assert not self._failed, f"the page failed before, in {self._failed!r}"
         for one in SECTIONS[len(self._done) : SECTIONS.index(section) + 1]:
             self._failed = one.title
